@@ -1,0 +1,65 @@
+//! Copying a live store.
+
+#![forbid(unsafe_code)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::create::{Unpublished, directory_of};
+use crate::error::{Error, Result};
+use crate::layout::FLAG_AUTO_VACUUM;
+use crate::options::OpenOptions;
+use crate::region::Region;
+use crate::store::Store;
+use crate::sync::Ordering;
+
+impl Store {
+    /// Copies the store to a new file, key by key, while others go on writing.
+    ///
+    /// Each key is copied as one write left it, with its epoch; keys are copied one after the other, so two of them may be
+    /// of different moments, and a key that is deleted after it was copied is in the copy. The file appears when it is
+    /// complete and on the disk. It has the geometry and the access rights of this store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if anything has that name; [`Error::NoSpace`], [`Error::Permission`], [`Error::Io`],
+    /// [`Error::Corrupt`]. Nothing is left behind then.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let io = |error| Error::from_os("write the backup", &error);
+        let mode = self.region().file().metadata().map_err(io)?.permissions().mode();
+        let unpublished = Unpublished::new(path, mode & 0o777)?;
+        let flags = if self.auto_vacuum()? { FLAG_AUTO_VACUUM } else { 0 };
+        Region::format(unpublished.file(), *self.geometry(), flags)?;
+        let file = unpublished.file().try_clone().map_err(io)?;
+        let copy = OpenOptions::new().attach(file, path.into())?;
+        self.copy_keys(&copy)?;
+        copy.sync()?;
+        copy.close();
+        unpublished.file().sync_all().map_err(io)?;
+        unpublished.publish()?;
+        // The name itself must survive a power cut too.
+        std::fs::File::open(directory_of(path))
+            .and_then(|directory| directory.sync_all())
+            .map_err(io)
+    }
+
+    fn copy_keys(&self, copy: &Self) -> Result<()> {
+        let writer = copy.writer()?;
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for slot in self.region().slot_indices() {
+            let found = self.read_slot(slot, |view| {
+                view.copy_key(&mut key);
+                view.copy_to_vec(&mut value)?;
+                Ok(view.ctl.sequence())
+            })?;
+            if let Some(sequence) = found {
+                writer.set(&key, &value, sequence)?;
+            }
+        }
+        // So that epochs do not go back in the copy either, for keys that are inserted there again.
+        let floor = self.region().header().epoch_floor.load(Ordering::Relaxed);
+        copy.region().header().epoch_floor.fetch_max(floor, Ordering::Relaxed);
+        Ok(())
+    }
+}

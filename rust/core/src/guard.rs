@@ -1,0 +1,247 @@
+//! What must be arranged once a process, whatever the number of stores: a file that is cut under its mapping must not kill
+//! the host (SIGBUS), and a forked child must not keep its parent's proof of life (`pthread_atfork`).
+//!
+//! Both run where neither locks nor memory can be had, so the mappings are in a list that only grows, of nodes that are
+//! used again. It belongs to the process because signal dispositions and fork handlers do.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+
+/// The handle works.
+pub(crate) const OPEN: u8 = 0;
+/// This process was forked off the one that opened the handle: it must attach anew before it writes.
+pub(crate) const FORKED: u8 = 1;
+/// Some thread is attaching anew.
+pub(crate) const REATTACHING: u8 = 2;
+/// Pages of the region are gone: what is read is worth nothing.
+pub(crate) const DAMAGED: u8 = 3;
+
+/// A mapping that is watched over, until [`Watch::end`].
+pub(crate) struct Watch {
+    /// What has happened to the mapping: [`OPEN`], [`FORKED`], [`REATTACHING`] or [`DAMAGED`].
+    pub(crate) state: AtomicU8,
+    used: AtomicBool,
+    base: AtomicUsize,
+    bytes: AtomicUsize,
+    /// The descriptor whose locks prove life, or -1.
+    fd: AtomicI32,
+    next: AtomicPtr<Watch>,
+}
+
+static WATCHES: AtomicPtr<Watch> = AtomicPtr::new(ptr::null_mut());
+static PREVIOUS: PreviousHandler = PreviousHandler(UnsafeCell::new(MaybeUninit::uninit()));
+static INSTALL: Once = Once::new();
+/// The machine's page size, which a signal handler cannot ask for.
+static PAGE_BYTES: AtomicUsize = AtomicUsize::new(4096);
+
+/// The SIGBUS handler that was there before ours: written once, before ours can run.
+struct PreviousHandler(UnsafeCell<MaybeUninit<libc::sigaction>>);
+
+// SAFETY: it is written inside `INSTALL`, and read only by the handler that is installed after the writing.
+unsafe impl Sync for PreviousHandler {}
+
+impl Watch {
+    /// Watches over a mapping. `fd` is the descriptor to renew in forked children, or -1.
+    pub(crate) fn begin(base: *mut u8, bytes: usize, fd: c_int) -> &'static Self {
+        INSTALL.call_once(install);
+        let watch = Self::unused();
+        watch.state.store(OPEN, Ordering::Relaxed);
+        watch.fd.store(fd, Ordering::Relaxed);
+        watch.base.store(base as usize, Ordering::Relaxed);
+        // Release: whoever sees the length sees the rest.
+        watch.bytes.store(bytes, Ordering::Release);
+        watch
+    }
+
+    /// Stops watching. To be called before the mapping is taken away, because its addresses may be given to others.
+    pub(crate) fn end(&'static self) {
+        self.bytes.store(0, Ordering::Release);
+        self.fd.store(-1, Ordering::Relaxed);
+        self.used.store(false, Ordering::Release);
+    }
+
+    fn unused() -> &'static Self {
+        for watch in Self::all() {
+            // Acquire pairs with the release in `end`.
+            if !watch.used.swap(true, Ordering::Acquire) {
+                return watch;
+            }
+        }
+        let watch: &'static Self = Box::leak(Box::new(Self {
+            state: AtomicU8::new(OPEN),
+            used: AtomicBool::new(true),
+            base: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            fd: AtomicI32::new(-1),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }));
+        let node = ptr::from_ref(watch).cast_mut();
+        let mut first = WATCHES.load(Ordering::Relaxed);
+        loop {
+            watch.next.store(first, Ordering::Relaxed);
+            // Release: whoever finds the node finds it initialised.
+            match WATCHES.compare_exchange_weak(first, node, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return watch,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// Every node, used or not. Takes no lock and no memory, so signal handlers may call it.
+    fn all() -> impl Iterator<Item = &'static Self> {
+        let mut node = WATCHES.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: nodes are leaked boxes: they live for ever and are only read through shared references.
+            let watch: &'static Self = unsafe { node.as_ref()? };
+            node = watch.next.load(Ordering::Acquire);
+            Some(watch)
+        })
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        let bytes = self.bytes.load(Ordering::Acquire);
+        address.wrapping_sub(self.base.load(Ordering::Relaxed)) < bytes
+    }
+}
+
+fn install() {
+    // SAFETY: a query without arguments by address.
+    if let Ok(bytes) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) {
+        PAGE_BYTES.store(bytes, Ordering::Relaxed);
+    }
+    // SAFETY: the structures are valid, the handler has the signature that SA_SIGINFO asks for, and `PREVIOUS` is written
+    // before the handler can run, by the query that precedes the installation.
+    unsafe {
+        let previous = (*PREVIOUS.0.get()).as_mut_ptr();
+        if libc::sigaction(libc::SIGBUS, ptr::null(), previous) == 0 {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_bus_error as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+            libc::sigemptyset(&raw mut action.sa_mask);
+            libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut());
+        }
+        libc::pthread_atfork(None, None, Some(in_forked_child));
+    }
+}
+
+/// Puts an empty page under an access to a page that the file no longer has, and marks the store as damaged; an access
+/// that is not ours goes to whoever handled the signal before.
+extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes a valid `siginfo_t` to a SA_SIGINFO handler.
+    let address = unsafe { (*info).si_addr() } as usize;
+    let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
+    for watch in Watch::all() {
+        if watch.contains(address) {
+            watch.state.store(DAMAGED, Ordering::SeqCst);
+            // SAFETY: the page lies within our own mapping, which stays reserved for us until `Watch::end`.
+            let page = unsafe {
+                libc::mmap(
+                    ptr::with_exposed_provenance_mut(address & !(page_bytes - 1)),
+                    page_bytes,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+                    -1,
+                    0,
+                )
+            };
+            if page != libc::MAP_FAILED {
+                return;
+            }
+        }
+    }
+    // SAFETY: `install` wrote it before this handler was installed.
+    let previous = unsafe { (*PREVIOUS.0.get()).assume_init_ref() };
+    match previous.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: restoring the default is what the signal would have met without us; the access then repeats and
+            // ends the process with the right cause.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+            // SAFETY: a handler installed with SA_SIGINFO has this signature.
+            let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                unsafe { std::mem::transmute(handler) };
+            handler(signal, info, context);
+        }
+        handler => {
+            // SAFETY: a handler installed without SA_SIGINFO has this signature.
+            let handler: extern "C" fn(c_int) = unsafe { std::mem::transmute(handler) };
+            handler(signal);
+        }
+    }
+}
+
+/// In a forked child, before anything else runs there: opens every store's file anew under the same descriptor.
+///
+/// A child shares its parent's open files, and with them the lock that proves the parent's life: were it kept, the parent
+/// would seem alive until the child ends too.
+extern "C" fn in_forked_child() {
+    for watch in Watch::all() {
+        let fd = watch.fd.load(Ordering::Relaxed);
+        if watch.bytes.load(Ordering::Acquire) == 0 || fd < 0 {
+            continue;
+        }
+        let path = DescriptorPath::new(fd);
+        // SAFETY: only calls that are allowed between `fork` and `exec`; the path is NUL-terminated. If the file cannot be
+        // opened anew, closing ours is still right: the store then says so at its next use.
+        unsafe {
+            let renewed = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            if renewed >= 0 {
+                libc::dup3(renewed, fd, libc::O_CLOEXEC);
+                libc::close(renewed);
+            } else {
+                let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+                libc::dup3(nothing, fd, libc::O_CLOEXEC);
+                libc::close(nothing);
+            }
+        }
+        if watch.state.load(Ordering::Relaxed) != DAMAGED {
+            watch.state.store(FORKED, Ordering::Relaxed);
+        }
+    }
+}
+
+/// "/proc/self/fd/N", made without memory.
+struct DescriptorPath([u8; 32]);
+
+impl DescriptorPath {
+    fn new(fd: c_int) -> Self {
+        let mut path = [0; 32];
+        let prefix = b"/proc/self/fd/";
+        path[..prefix.len()].copy_from_slice(prefix);
+        let mut rest = fd;
+        let mut digits = 1;
+        while rest >= 10 {
+            rest /= 10;
+            digits += 1;
+        }
+        rest = fd;
+        for place in (0..digits).rev() {
+            path[prefix.len() + place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        Self(path)
+    }
+
+    fn as_ptr(&self) -> *const libc::c_char {
+        self.0.as_ptr().cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_has_its_path() {
+        for fd in [0, 9, 10, 1023, c_int::MAX] {
+            let path = DescriptorPath::new(fd);
+            let text = std::ffi::CStr::from_bytes_until_nul(&path.0).unwrap();
+            assert_eq!(text.to_str().unwrap(), format!("/proc/self/fd/{fd}"));
+        }
+    }
+}

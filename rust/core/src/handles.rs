@@ -1,0 +1,140 @@
+//! Who is attached to a store, and whether they live.
+//!
+//! A lock word names its owner by a token: the owner's place in the table of handles, and an incarnation that no other
+//! handle of this store ever had. For as long as it lives, a handle's open file holds a lock on one byte of the file, far
+//! behind the region. The kernel drops it when the last descriptor of that open file is gone, at whatever death, even before
+//! the process is reaped, and whatever its pid namespace; that, and never the passing of time, proves a death.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::layout::HANDLES;
+use crate::region::Region;
+use crate::sync::Ordering;
+use crate::sys;
+
+/// Bits of a token that hold the place in the table, plus one.
+pub(crate) const INDEX_BITS: u32 = 16;
+const INCARNATION_MASK: u64 = u64::MAX >> INDEX_BITS;
+
+/// A lock word that is not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(u64);
+
+impl Token {
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    fn new(index: usize, incarnation: u64) -> Self {
+        Self(incarnation << INDEX_BITS | (index as u64 + 1))
+    }
+
+    fn index(self) -> usize {
+        (self.0 & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize
+    }
+
+    fn incarnation(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+}
+
+impl Region {
+    /// Takes a free place in the table of handles, or, if `from_the_dead`, one whose owner is dead. `None` if there is none.
+    ///
+    /// A place taken from the dead leaves their locks behind: they are seen to be of an earlier incarnation, and the caller
+    /// looks for them.
+    pub(crate) fn try_attach(&self, from_the_dead: bool) -> Result<Option<Token>> {
+        let io = |error| Error::from_os("lock a byte of the store", &error);
+        for index in 0..HANDLES {
+            let handle = self.handle(index);
+            let is_free = || handle.incarnation.load(Ordering::Acquire) == 0;
+            if !(from_the_dead || is_free()) || !sys::try_hold(self.file(), index).map_err(io)? {
+                continue;
+            }
+            // The byte is ours, so nobody else takes the place; but it may have been taken, and its owner have died, since
+            // the look above.
+            if !(from_the_dead || is_free()) {
+                sys::release_hold(self.file(), index);
+                continue;
+            }
+            // Never 0, and never the same twice: there are 2^48 of them.
+            let last = self.header().incarnations.fetch_add(1, Ordering::Relaxed);
+            let incarnation = (last.wrapping_add(1) & INCARNATION_MASK).max(1);
+            handle.pid.store(std::process::id(), Ordering::Relaxed);
+            handle.start_time.store(sys::process_start_time(), Ordering::Relaxed);
+            // Release: whoever sees the place taken sees by whom. The byte is held before, so nobody can see it taken by
+            // somebody who seems dead.
+            handle.incarnation.store(incarnation, Ordering::Release);
+            return Ok(Some(Token::new(index, incarnation)));
+        }
+        Ok(None)
+    }
+
+    /// Gives a place back. The owner holds no lock any more.
+    pub(crate) fn detach(&self, token: Token) {
+        self.handle(token.index()).incarnation.store(0, Ordering::Release);
+        sys::release_hold(self.file(), token.index());
+    }
+
+    /// Whether the owner of a lock word is proved to be dead. `me` is alive: another thread of it holds the lock.
+    pub(crate) fn is_dead(&self, me: Token, owner: Token) -> bool {
+        if owner == me {
+            return false;
+        }
+        if owner.index() >= HANDLES {
+            // No handle ever had this place: a word that was not written by the protocol.
+            return true;
+        }
+        // A place is given back only when its owner holds nothing, so a word of an earlier incarnation is of no one alive.
+        self.handle(owner.index()).incarnation.load(Ordering::Acquire) != owner.incarnation()
+            || (owner.index() != me.index() && !self.is_held(owner.index()))
+    }
+
+    /// Places whose owners are dead.
+    pub(crate) fn dead_handles(&self, me: Token) -> Vec<Token> {
+        (0..HANDLES)
+            .filter_map(|index| {
+                let incarnation = self.handle(index).incarnation.load(Ordering::Acquire);
+                let token = Token::new(index, incarnation);
+                (incarnation != 0 && self.is_dead(me, token)).then_some(token)
+            })
+            .collect()
+    }
+
+    /// Frees the place of a dead owner all of whose locks have been taken over.
+    pub(crate) fn bury(&self, token: Token) {
+        // The exchange fails if another janitor was faster and the place is somebody else's now.
+        let _ = self.handle(token.index()).incarnation.compare_exchange(
+            token.incarnation(),
+            0,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn is_held(&self, index: usize) -> bool {
+        // Where the system cannot tell, nobody is declared dead.
+        sys::is_held(self.file(), index).unwrap_or(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_place_and_incarnation() {
+        let token = Token::new(1023, INCARNATION_MASK);
+        assert_eq!((token.index(), token.incarnation()), (1023, INCARNATION_MASK));
+        assert!(
+            Token::from_bits(1 << INDEX_BITS).index() > HANDLES,
+            "index bits of 0 name nobody"
+        );
+    }
+}

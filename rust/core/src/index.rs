@@ -1,0 +1,214 @@
+//! The index: from a key's hash to its slot.
+//!
+//! Chunks of one cache line hold twelve one-byte tags and twelve slot numbers. A key lives in its home chunk, or, where
+//! that was full, in the first chunk behind it with room; every chunk passed over counts the keys that passed over it. A
+//! search ends at the first chunk that nobody passed over, and a delete takes its own counts back, so that it restores
+//! exactly what was there before the insert: no tombstones, and a miss costs the same after years of churn. (The overflow
+//! count is that of F14: Bronson and Shi, "Open-sourcing F14 for faster, more memory-efficient hash tables", 2019.)
+//!
+//! Whoever links or unlinks holds the stripe of the key's home chunk. That serialises those who could insert the same key
+//! twice; others meet in a chunk's words, which are therefore changed by atomic read-modify-writes. Readers take no lock: a
+//! tag is published after its cell, and a slot's `ctl` after both.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::layout::{CHUNK_CELLS, Chunk};
+use crate::region::{Region, SlotIndex};
+use crate::slot::Ctl;
+use crate::sync::{AtomicU64, Ordering};
+
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+/// Tags of a chunk's first word, and of its second, whose upper half is the overflow count.
+const FIRST_WORD_TAGS: usize = 8;
+const OVERFLOW_SHIFT: u32 = 32;
+const OVERFLOW_ONE: u64 = 1 << OVERFLOW_SHIFT;
+const SECOND_WORD_MASK: u64 = OVERFLOW_ONE - 1;
+
+fn tag(hash: u64) -> u64 {
+    (hash & 0xff).max(1)
+}
+
+/// A bit at the top of every byte of `word` that equals the tag. Bytes above an equal one may be marked too: whoever
+/// follows a mark compares the key anyway.
+fn matches(word: u64, tag: u64) -> u64 {
+    let difference = word ^ (tag * LOW_BITS);
+    difference.wrapping_sub(LOW_BITS) & !difference & HIGH_BITS
+}
+
+/// The word and the shift of a cell's tag.
+fn tag_place(chunk: &Chunk, cell: usize) -> (&AtomicU64, u32) {
+    let shift = (cell % FIRST_WORD_TAGS * 8) as u32;
+    (&chunk.tags[cell / FIRST_WORD_TAGS], shift)
+}
+
+impl Region {
+    /// The chunk where a hash's keys begin: the high half of the hash, scaled.
+    #[inline]
+    pub(crate) fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.chunks() as u64) >> 32) as usize
+    }
+
+    fn chunk_behind(&self, chunk: usize) -> usize {
+        if chunk + 1 == self.chunks() { 0 } else { chunk + 1 }
+    }
+
+    /// The slot that holds a key, and the state in which it was seen to.
+    ///
+    /// Neither waits nor writes. The state must be checked again before what was read with it is believed.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<(SlotIndex, Ctl)> {
+        let tag = tag(hash);
+        let mut at = self.home(hash);
+        for _ in 0..self.chunks() {
+            let chunk = self.chunk(at);
+            // Acquire pairs with the release of `link`: a tag that is seen has its cell, a count its chunks before it.
+            let first = chunk.tags[0].load(Ordering::Acquire);
+            let second = chunk.tags[1].load(Ordering::Acquire);
+            let mut marks = matches(first, tag);
+            while marks != 0 {
+                let cell = marks.trailing_zeros() as usize / 8;
+                if let Some(found) = self.candidate(chunk, cell, key) {
+                    return Some(found);
+                }
+                marks &= marks - 1;
+            }
+            let mut marks = matches(second, tag) & SECOND_WORD_MASK;
+            while marks != 0 {
+                let cell = FIRST_WORD_TAGS + marks.trailing_zeros() as usize / 8;
+                if let Some(found) = self.candidate(chunk, cell, key) {
+                    return Some(found);
+                }
+                marks &= marks - 1;
+            }
+            if second >> OVERFLOW_SHIFT == 0 {
+                return None;
+            }
+            at = self.chunk_behind(at);
+        }
+        None
+    }
+
+    #[inline]
+    fn candidate(&self, chunk: &Chunk, cell: usize, key: &[u8]) -> Option<(SlotIndex, Ctl)> {
+        // 0 means free, and wraps to a number that no slot has.
+        let number = chunk.cells[cell].load(Ordering::Relaxed).wrapping_sub(1);
+        let slot = self.slot_index(number)?;
+        let ctl = self.ctl(slot);
+        self.holds(slot, ctl, key).then_some((slot, ctl))
+    }
+
+    /// Enters a slot under a hash. The caller holds the stripe of the home chunk.
+    pub(crate) fn link(&self, hash: u64, slot: SlotIndex) -> Result<()> {
+        let home = self.home(hash);
+        let mut at = home;
+        for _ in 0..self.chunks() {
+            let chunk = self.chunk(at);
+            for cell in 0..CHUNK_CELLS {
+                // Acquire pairs with the release by which `unlink` frees a cell: its tag is cleared before.
+                if chunk.cells[cell]
+                    .compare_exchange(0, slot.get() + 1, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    let (word, shift) = tag_place(chunk, cell);
+                    // The tag of a free cell is zero. Release: who sees the tag sees the cell.
+                    word.fetch_or(tag(hash) << shift, Ordering::Release);
+                    return Ok(());
+                }
+            }
+            // Counted before the key is entered further on, so that no search stops short of it.
+            chunk.tags[1].fetch_add(OVERFLOW_ONE, Ordering::Release);
+            at = self.chunk_behind(at);
+        }
+        // There are more cells than slots, so the cells were not written by the protocol.
+        self.uncount(home, self.chunks());
+        self.count_parse_failure();
+        Err(Error::Corrupt {
+            reason: "the index has no room although a slot is free",
+        })
+    }
+
+    /// Takes a slot out from under a hash, if it is there. The caller holds the stripe of the home chunk.
+    ///
+    /// If the caller dies on the way, counts may stay too high: that makes searches longer, not wrong, and
+    /// [`Region::recount`] mends it.
+    pub(crate) fn unlink(&self, hash: u64, slot: SlotIndex) {
+        let home = self.home(hash);
+        let mut at = home;
+        for distance in 0..self.chunks() {
+            let chunk = self.chunk(at);
+            for cell in 0..CHUNK_CELLS {
+                if chunk.cells[cell].load(Ordering::Relaxed) == slot.get() + 1 {
+                    let (word, shift) = tag_place(chunk, cell);
+                    word.fetch_and(!(0xff << shift), Ordering::Release);
+                    // Release: who finds the cell free finds its tag cleared.
+                    chunk.cells[cell].store(0, Ordering::Release);
+                    self.uncount(home, distance);
+                    return;
+                }
+            }
+            if chunk.tags[1].load(Ordering::Acquire) >> OVERFLOW_SHIFT == 0 {
+                return;
+            }
+            at = self.chunk_behind(at);
+        }
+    }
+
+    /// Takes one passing key back from `chunks` chunks.
+    fn uncount(&self, home: usize, chunks: usize) {
+        let mut at = home;
+        for _ in 0..chunks {
+            // Never below zero, whatever stands there.
+            let _ = self.chunk(at).tags[1].fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                (word >> OVERFLOW_SHIFT != 0).then(|| word - OVERFLOW_ONE)
+            });
+            at = self.chunk_behind(at);
+        }
+    }
+
+    /// Makes every overflow count exact. The caller holds all stripes, so that nothing is linked or unlinked meanwhile.
+    ///
+    /// Searches may go on: they need counts to be no lower than exact, and no key moves.
+    pub(crate) fn recount(&self) {
+        // Differences first: a key adds one at its home and takes it back where it lives, so that any number of keys, with
+        // whatever hashes, costs one pass.
+        let mut differences = vec![0_i64; self.chunks()];
+        let mut count = 0;
+        for at in 0..self.chunks() {
+            for cell in &self.chunk(at).cells {
+                let number = cell.load(Ordering::Acquire).wrapping_sub(1);
+                if let Some(slot) = self.slot_index(number) {
+                    let home = self.home(self.attributes(slot).hash.load(Ordering::Relaxed));
+                    differences[home] += 1;
+                    differences[at] -= 1;
+                    // It passed over the end, so it is counted from the first chunk on.
+                    count += i64::from(at < home);
+                }
+            }
+        }
+        for (at, difference) in differences.into_iter().enumerate() {
+            count += difference;
+            let exact = count as u64;
+            let _ = self.chunk(at).tags[1].fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                Some(word & SECOND_WORD_MASK | exact << OVERFLOW_SHIFT)
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_equal_byte_is_marked() {
+        for tag in 1..=255_u64 {
+            for place in 0..8 {
+                let word = tag << (8 * place);
+                assert_ne!(matches(word, tag) & (0x80 << (8 * place)), 0);
+            }
+            assert_eq!(matches(0, tag), 0);
+        }
+    }
+}

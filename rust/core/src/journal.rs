@@ -1,0 +1,129 @@
+//! The journal: a ring of the last changes, in the order in which they were published.
+//!
+//! An entry is one word, so that appending is one compare-and-swap and a writer killed at any instruction leaves no hole:
+//! it is there or it is not. Positions count up for ever; the entry at position p carries the number of the lap that p is
+//! in, so that an entry of the lap before is seen to be free. `Header::journal_tail` is a hint: at the end or a little
+//! before it, advanced by whoever appends.
+//!
+//! | bits  | field                                                               |
+//! |-------|---------------------------------------------------------------------|
+//! | 0-6   | lap; in the low half, which therefore changes with every new entry  |
+//! | 7-9   | kind of change                                                      |
+//! | 10-37 | low bits of the slot's sequence after the change                    |
+//! | 38-63 | slot                                                                |
+
+#![forbid(unsafe_code)]
+
+use crate::region::{Region, SlotIndex};
+use crate::sync::{Ordering, fence_after_rmw};
+
+pub(crate) const LAP_BITS: u32 = 7;
+const KIND_BITS: u32 = 3;
+pub(crate) const SEQUENCE_BITS: u32 = 28;
+const LAP_MASK: u64 = (1 << LAP_BITS) - 1;
+const SEQUENCE_MASK: u64 = (1 << SEQUENCE_BITS) - 1;
+/// The hint is advanced by every eighth entry: a cache line of them.
+const HINT_STRIDE: u64 = 8;
+/// How often an append starts anew from the hint before it takes the journal for broken.
+const RESTARTS: u32 = 64;
+
+/// What happened to a key. Numbers 4 to 7 are kept for expiry, append, eviction and changes of attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Change {
+    Insert = 1,
+    Update = 2,
+    Unset = 3,
+}
+
+impl Change {
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        [Self::Insert, Self::Update, Self::Unset]
+            .into_iter()
+            .find(|&kind| kind as u32 == number)
+    }
+}
+
+fn entry(slot: SlotIndex, kind: Change, sequence: u64) -> u64 {
+    u64::from(slot.get()) << (LAP_BITS + KIND_BITS + SEQUENCE_BITS)
+        | (sequence & SEQUENCE_MASK) << (LAP_BITS + KIND_BITS)
+        | (kind as u64) << LAP_BITS
+}
+
+impl Region {
+    fn lap(&self, position: u64) -> u64 {
+        // One more than the number of laps, so that a ring of zeros is empty.
+        (position >> self.geometry().journal_entries().trailing_zeros()).wrapping_add(1) & LAP_MASK
+    }
+
+    /// Appends a change. The caller holds the slot's lock and has published the change.
+    ///
+    /// On return a full barrier lies between the publishing and what follows, so that the caller may look for sleepers.
+    #[inline]
+    pub(crate) fn append_to_journal(&self, slot: SlotIndex, kind: Change, sequence: u64) {
+        let entry = entry(slot, kind, sequence);
+        let tail = &self.header().journal_tail;
+        // Relaxed: a stale hint only costs steps.
+        let mut position = tail.load(Ordering::Relaxed);
+        let mut restarts = 0;
+        let mut steps = 0;
+        loop {
+            let lap = self.lap(position);
+            let cell = self.journal_entry(position);
+            let found = cell.load(Ordering::Relaxed);
+            match lap.wrapping_sub(found) & LAP_MASK {
+                0 => position += 1,
+                1 => {
+                    // Release: a follower that sees the entry sees the change. Nothing but this very entry of the lap
+                    // before can be replaced, so a writer that slept for a lap appends further on.
+                    if cell
+                        .compare_exchange(found, entry | lap, Ordering::AcqRel, Ordering::Relaxed)
+                        .is_ok()
+                    {
+                        break;
+                    }
+                }
+                _ => {
+                    // The ring has gone round since the hint was read, or the hint is broken.
+                    restarts += 1;
+                    position = tail.load(Ordering::Relaxed);
+                }
+            }
+            steps += 1;
+            if restarts > RESTARTS || steps > 4 * u64::from(self.geometry().journal_entries()) {
+                // The change itself stands: only those who follow the journal miss it.
+                self.count_parse_failure();
+                break;
+            }
+        }
+        fence_after_rmw();
+        if position % HINT_STRIDE == HINT_STRIDE - 1 {
+            let hint = tail.load(Ordering::Relaxed);
+            if hint <= position {
+                let _ = tail.compare_exchange(hint, position + 1, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The number of changes ever: the position that the next one gets.
+    pub(crate) fn journal_end(&self) -> u64 {
+        let mut position = self.header().journal_tail.load(Ordering::Relaxed);
+        for _ in 0..self.geometry().journal_entries() {
+            let found = self.journal_entry(position).load(Ordering::Acquire);
+            if found & LAP_MASK != self.lap(position) {
+                break;
+            }
+            position = position.wrapping_add(1);
+        }
+        position
+    }
+
+    /// Whether a change is in the journal already: asked by whoever takes over from a dead writer.
+    pub(crate) fn journal_has(&self, slot: SlotIndex, kind: Change, sequence: u64) -> bool {
+        let wanted = entry(slot, kind, sequence);
+        let end = self.journal_end();
+        (1..=u64::from(self.geometry().journal_entries()))
+            .map_while(|back| end.checked_sub(back))
+            .any(|position| self.journal_entry(position).load(Ordering::Relaxed) == wanted | self.lap(position))
+    }
+}

@@ -1,0 +1,47 @@
+//! A message bus and key-value store in shared memory, for the processes of one machine.
+//!
+//! A store is a region of memory that any number of processes map: a file ([`OpenOptions::open`]), shared memory by name
+//! ([`OpenOptions::memory`]), or memory without a name ([`OpenOptions::anonymous`]). There is no server: the region is the
+//! interface. [`Store`] has the operations and what they guarantee.
+//!
+//! Reading the source, in this order: `layout` declares every shared byte; `slot` has the state of one slot and when a
+//! read is whole; `write` has the steps of a change; `index` finds keys; `lock` and `handles` tell who owns what and
+//! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others. `region`, `copy`, `sys` and
+//! `guard` are the only files with `unsafe` code.
+
+#[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
+compile_error!(
+    "Splinter needs 64-bit little-endian Linux: futexes, file-description locks, and its format's byte order"
+);
+
+mod backup;
+mod copy;
+mod create;
+mod error;
+mod guard;
+mod handles;
+mod index;
+mod journal;
+mod key;
+mod layout;
+mod lock;
+mod options;
+mod read;
+mod region;
+mod repair;
+mod scan;
+mod slot;
+mod store;
+mod sync;
+mod sys;
+mod wait;
+mod write;
+
+pub use error::{Error, ErrorCode, Result};
+pub use layout::{
+    Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX,
+    SLOTS_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX,
+};
+pub use options::OpenOptions;
+pub use scan::{Cursor, Entries, Entry, Keys};
+pub use store::{HeaderSnapshot, SlotSnapshot, Store};

@@ -1,0 +1,183 @@
+//! The words of one slot, and what they mean.
+//!
+//! A slot has two value buffers. `ctl` holds the sequence of the last published change, whose parity names the buffer that
+//! holds the value; a writer fills the other one and then publishes by one store to `ctl`. So a writer that dies at any
+//! instruction leaves the old value or the new one, and a reader beside a writer has the time of two whole writes for its
+//! copy.
+
+#![forbid(unsafe_code)]
+
+use crate::region::{Buffer, Region, SlotIndex};
+use crate::sync::{Ordering, fence};
+
+/// Bits of `ctl` below the sequence.
+pub(crate) const SEQUENCE_SHIFT: u32 = 3;
+const LIVE: u64 = 1;
+const WRITING: u64 = 2;
+const WIPED: u64 = 4;
+
+/// `Slot::waiters`, bit 0: somebody may sleep on `ctl`.
+pub(crate) const POLLED: u32 = 1;
+/// `Slot::waiters`, bit 1: somebody has waited long for the lock; others let it go first.
+pub(crate) const STARVING: u32 = 2;
+
+/// The state of a slot: sequence (61 bits), wiped, writing, live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ctl(u64);
+
+impl Ctl {
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The state after a change. `wiped` says that the buffer of the change before it gets zeroed.
+    #[inline]
+    pub(crate) fn published(sequence: u64, live: bool, wiped: bool) -> Self {
+        Self(sequence << SEQUENCE_SHIFT | u64::from(wiped) << 2 | u64::from(live))
+    }
+
+    /// The same state while the buffer that it does not name is being filled.
+    #[inline]
+    pub(crate) fn being_written(self) -> Self {
+        Self(self.0 | WRITING)
+    }
+
+    pub(crate) fn settled(self) -> Self {
+        Self(self.0 & !WRITING)
+    }
+
+    #[inline]
+    pub(crate) fn is_live(self) -> bool {
+        self.0 & LIVE != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_being_written(self) -> bool {
+        self.0 & WRITING != 0
+    }
+
+    #[inline]
+    pub(crate) fn sequence(self) -> u64 {
+        self.0 >> SEQUENCE_SHIFT
+    }
+
+    /// What users see: twice the sequence, plus one while a write is in progress.
+    pub(crate) fn epoch(self) -> u64 {
+        self.sequence() << 1 | u64::from(self.is_being_written())
+    }
+
+    /// The buffer that holds the value.
+    #[inline]
+    pub(crate) fn buffer(self) -> Buffer {
+        if self.sequence() & 1 == 0 {
+            Buffer::Even
+        } else {
+            Buffer::Odd
+        }
+    }
+
+    /// Whether what was read between `self` and `later` is one whole value.
+    ///
+    /// The buffer of sequence n is touched next by the zeroing after n + 1 was published (then `WIPED` is set) or by the
+    /// filling for n + 2 (then `WRITING` is set).
+    #[inline]
+    pub(crate) fn was_stable_until(self, later: Self) -> bool {
+        let changes = later.sequence().wrapping_sub(self.sequence());
+        changes == 0 || (changes == 1 && later.0 & (WRITING | WIPED) == 0)
+    }
+}
+
+/// The lengths that belong to one buffer: value (32 bits), type and flags (8 bits each, zero in version 1), key (16 bits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptor(u64);
+
+impl Descriptor {
+    #[inline]
+    pub(crate) fn new(value_bytes: usize, key_bytes: usize) -> Self {
+        Self(value_bytes as u64 & 0xffff_ffff | (key_bytes as u64) << 48)
+    }
+
+    #[inline]
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// As it stands there: to be compared with the longest value before use.
+    #[inline]
+    pub(crate) fn value_bytes(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+
+    #[inline]
+    pub(crate) fn key_bytes(self) -> usize {
+        (self.0 >> 48) as usize
+    }
+}
+
+impl Region {
+    /// The state of a slot, before anything else of it is read.
+    ///
+    /// Acquire pairs with the release store of [`crate::write`]'s publishing: value, lengths and key of that state are seen.
+    #[inline]
+    pub(crate) fn ctl(&self, slot: SlotIndex) -> Ctl {
+        Ctl::from_bits(self.slot(slot).ctl.load(Ordering::Acquire))
+    }
+
+    /// The state of a slot, after everything else of it was read.
+    ///
+    /// The fence keeps the reads before it from moving behind the load. It pairs with the release fences after which a
+    /// writer touches a buffer: a reader that saw any byte of such a touch sees the state that announced it.
+    #[inline]
+    pub(crate) fn ctl_after_reading(&self, slot: SlotIndex) -> Ctl {
+        fence(Ordering::Acquire);
+        Ctl::from_bits(self.slot(slot).ctl.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn descriptor(&self, slot: SlotIndex, buffer: Buffer) -> Descriptor {
+        // Relaxed: ordered by the loads of `ctl` around it.
+        let bits = self.slot(slot).descriptors[buffer as usize].load(Ordering::Relaxed);
+        Descriptor::from_bits(bits)
+    }
+
+    /// Whether a slot in this state holds a key. Meaningful only if the slot did not change meanwhile.
+    #[inline]
+    pub(crate) fn holds(&self, slot: SlotIndex, ctl: Ctl, key: &[u8]) -> bool {
+        ctl.is_live() && self.descriptor(slot, ctl.buffer()).key_bytes() == key.len() && self.key_equals(slot, key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_is_whole_only_while_its_buffer_is_untouched() {
+        let read = Ctl::published(7, true, true);
+        assert!(read.was_stable_until(read));
+        assert!(read.was_stable_until(read.being_written()));
+        assert!(read.was_stable_until(Ctl::published(8, true, false)));
+        assert!(read.was_stable_until(Ctl::published(8, false, false)));
+        assert!(!read.was_stable_until(Ctl::published(8, true, true)));
+        assert!(!read.was_stable_until(Ctl::published(8, true, false).being_written()));
+        assert!(!read.was_stable_until(Ctl::published(9, true, false)));
+        assert!(!read.was_stable_until(Ctl::published(6, true, false)));
+    }
+
+    #[test]
+    fn lengths_fit_their_descriptor() {
+        let d = Descriptor::new(1 << 30, 1024);
+        assert_eq!((d.value_bytes(), d.key_bytes()), (1 << 30, 1024));
+    }
+}

@@ -1,0 +1,515 @@
+//! The store as its users see it.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::handles::Token;
+use crate::layout::{FLAG_AUTO_VACUUM, FORMAT_VERSION, Geometry, MAGIC};
+use crate::lock::Writer;
+use crate::options::{OpenOptions, memory_path, open_regular};
+use crate::region::Region;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// A handle on a store: a key-value store in memory that other processes share.
+///
+/// All methods take `&self`, and a handle may be used by several threads at once. A process may have many handles, on one
+/// store or on several. Keys are UTF-8 without NUL, of 1 byte to the store's longest key; values are any bytes up to the
+/// store's longest value. That a key does not exist is a result (`None`, `false`), not an error.
+///
+/// **Under concurrency**: each value is read whole, as one write left it. A reader never waits for a writer, except that it
+/// may wait a moment where writers replace a value faster than it can be copied. Writers of one key wait for each other;
+/// writers of different keys do not.
+///
+/// **Under crashes**: a process that is killed at any point leaves of each key the old value or the new one, and no lock
+/// that the next writer could not take over.
+///
+/// **Over `fork`**: the parent goes on as before; the child may use the handle too, and is a process of its own to the store.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("app.splinter");
+/// use splinter::Store;
+///
+/// let store = Store::open_or_create(&path)?;
+/// store.set("sensor/1", "21.5")?;
+/// assert_eq!(store.get_vec("sensor/1")?.as_deref(), Some(&b"21.5"[..]));
+/// assert_eq!(store.unset("sensor/1")?, Some(4));
+/// assert!(!store.contains("sensor/1")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Store {
+    region: Region,
+    path: PathBuf,
+    /// Who this handle is to the store; 0 for a read-only handle.
+    token: AtomicU64,
+    lock_timeout: Duration,
+    spin: Duration,
+    /// The first error number of a failed sync: the kernel forgets it, this handle does not.
+    sync_failure: AtomicU32,
+}
+
+/// What [`Store::slot_snapshot`] tells about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotSnapshot {
+    /// Hash of the key, with this store's seed.
+    pub hash: u64,
+    /// Epoch of the value.
+    pub epoch: u64,
+    /// Bytes from the start of the region to the value.
+    pub value_offset: u64,
+    /// Length of the value in bytes.
+    pub value_bytes: usize,
+    /// Number of the slot, which does not change as long as the key lives.
+    pub slot: u32,
+}
+
+/// What [`Store::header_snapshot`] tells about a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeaderSnapshot {
+    /// First four bytes of every store.
+    pub magic: u32,
+    /// Version of the format.
+    pub version: u32,
+    /// Numbers chosen at creation.
+    pub geometry: Geometry,
+    /// Drawn at random when the store was created.
+    pub store_id: [u8; 16],
+    /// Length of the whole region in bytes.
+    pub region_bytes: u64,
+    /// Changes ever made to the store.
+    pub epoch: u64,
+    /// Whether replaced and deleted bytes are zeroed.
+    pub auto_vacuum: bool,
+    /// Invalid numbers that were met in the region.
+    pub parse_failures: u64,
+    /// The store's epoch when the last of them was met, or a little less.
+    pub last_failure_epoch: u64,
+    /// Locks that were taken over from the dead.
+    pub repairs: u64,
+}
+
+impl Store {
+    /// Creates a store with the default options: see [`OpenOptions::create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().create(path)
+    }
+
+    /// Opens a store with the default options: see [`OpenOptions::open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().open(path)
+    }
+
+    /// Opens or creates a store with the default options: see [`OpenOptions::open_or_create`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().open_or_create(path)
+    }
+
+    /// Creates or opens a store with the default options: see [`OpenOptions::create_or_open`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn create_or_open(path: impl AsRef<Path>) -> Result<Self> {
+        OpenOptions::new().create_or_open(path)
+    }
+
+    /// Takes a store's name away. Those who have it open keep it; its space is freed when the last of them has closed it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchStore`]; [`Error::NotAStore`] if the file is something else, which is left alone;
+    /// [`Error::Permission`], [`Error::Io`].
+    pub fn remove(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let file = open_regular(path, false)?;
+        let mut start = [0; 4];
+        let is_store = std::os::unix::fs::FileExt::read_exact_at(&file, &mut start, 0).is_ok()
+            && u32::from_le_bytes(start) == MAGIC;
+        if !is_store {
+            return Err(Error::NotAStore {
+                reason: "it does not begin as a store does",
+            });
+        }
+        std::fs::remove_file(path).map_err(|error| Error::from_os("remove the store", &error))
+    }
+
+    /// Takes the name of a store in shared memory away: [`Self::remove`] for [`OpenOptions::memory`].
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::InvalidArgument`] if it cannot be such a name.
+    pub fn remove_memory(name: impl AsRef<Path>) -> Result<()> {
+        Self::remove(memory_path(name.as_ref())?)
+    }
+
+    pub(crate) fn new(region: Region, path: PathBuf, options: &OpenOptions) -> Result<Self> {
+        let store = Self {
+            region,
+            path,
+            token: AtomicU64::new(0),
+            lock_timeout: options.lock_timeout_value(),
+            spin: options.spin_value(),
+            sync_failure: AtomicU32::new(0),
+        };
+        if store.region.writable() {
+            store.attach()?;
+            // What the dead left is tidied by whoever comes next. Where somebody is busy there, another will.
+            let _ = store.writer()?.clean_up();
+            store.region.check_intact()?;
+        }
+        Ok(store)
+    }
+
+    /// Becomes somebody to the store.
+    fn attach(&self) -> Result<()> {
+        let set = |token: Token| self.token.store(token.bits(), Ordering::Relaxed);
+        if let Some(token) = self.region.try_attach(false)? {
+            set(token);
+        } else if let Some(token) = self.region.try_attach(true)? {
+            set(token);
+            let _ = self.writer_unchecked().rescue_all();
+        } else {
+            return Err(Error::Busy {
+                what: "the store has as many handles as it can have",
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn lock_timeout(&self) -> Duration {
+        self.lock_timeout
+    }
+
+    pub(crate) fn spin(&self) -> Duration {
+        self.spin
+    }
+
+    /// This handle as one that may write now.
+    #[inline]
+    pub(crate) fn writer(&self) -> Result<Writer<'_>> {
+        if !self.region.writable() {
+            return Err(Error::Permission {
+                action: "the store was opened read-only",
+            });
+        }
+        // Relaxed: `FORKED` was stored by this very thread, in the child's handler of the fork; damage is looked for again
+        // before anything is published.
+        if self.region.watch().state.load(Ordering::Relaxed) != guard::OPEN {
+            self.settle()?;
+        }
+        Ok(self.writer_unchecked())
+    }
+
+    #[inline]
+    fn writer_unchecked(&self) -> Writer<'_> {
+        Writer {
+            region: &self.region,
+            me: Token::from_bits(self.token.load(Ordering::Relaxed)),
+            patience: self.lock_timeout,
+        }
+    }
+
+    /// Makes the handle of a forked child somebody of its own.
+    #[cold]
+    fn settle(&self) -> Result<()> {
+        let state = &self.region.watch().state;
+        loop {
+            match state.compare_exchange(guard::FORKED, guard::REATTACHING, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => {
+                    let result = self.attach();
+                    let next = if result.is_ok() { guard::OPEN } else { guard::FORKED };
+                    // Unless it was damaged meanwhile. Release: who sees it open sees the new token.
+                    let _ = state.compare_exchange(guard::REATTACHING, next, Ordering::Release, Ordering::Relaxed);
+                    return result;
+                }
+                Err(guard::OPEN) => return Ok(()),
+                Err(guard::REATTACHING) => std::thread::yield_now(),
+                Err(_) => return self.region.check_intact(),
+            }
+        }
+    }
+
+    /// The same, unwilling to wait.
+    fn impatient_writer(&self) -> Result<Writer<'_>> {
+        Ok(Writer {
+            patience: Duration::ZERO,
+            ..self.writer()?
+        })
+    }
+
+    /// Stores a value under a key, whether the key exists or not. Returns the epoch of the change.
+    ///
+    /// When it returns, every process sees the new value, sleepers on the key are awake, and in sterile mode no byte of the
+    /// old value is left. Waits while another writer changes the same key, for as long as the lock timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::KeyInvalid`], [`Error::ValueTooLarge`]; [`Error::Full`] if the key is new and every
+    /// slot holds a key; [`Error::NoSpace`] if it is new and the disk is full; [`Error::Busy`] after the lock timeout;
+    /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`]. The key is unchanged then.
+    #[inline]
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
+        self.writer()?.set(key.as_ref(), value.as_ref(), 0)
+    }
+
+    /// [`Self::set`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
+        self.impatient_writer()?.set(key.as_ref(), value.as_ref(), 0)
+    }
+
+    /// Copies a value to the start of `buffer` and returns its length in bytes; `None` if there is no such key.
+    ///
+    /// A value longer than the buffer is not copied: the length then says how much room it needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::KeyInvalid`], [`Error::Corrupt`]; [`Error::Busy`] on a read-only handle if writers
+    /// replaced the value faster than it could be copied for as long as the lock timeout.
+    #[inline]
+    pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
+        self.read(key.as_ref(), |view| {
+            if view.value_bytes <= buffer.len() {
+                view.copy_to(buffer);
+            }
+            Ok(view.value_bytes)
+        })
+    }
+
+    /// Returns a copy of a value; `None` if there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`], and [`Error::NoSpace`] if there is no memory for the copy.
+    pub fn get_vec(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        let mut value = Vec::new();
+        let found = self.read(key.as_ref(), |view| view.copy_to_vec(&mut value))?;
+        Ok(found.map(|()| value))
+    }
+
+    /// Deletes a key. Returns the length of the value that was there in bytes; `None` if there was none.
+    ///
+    /// When it returns, no process sees the key, sleepers on it are awake, and in sterile mode no byte of it or of its value
+    /// is left.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::set`], but for `ValueTooLarge`, `Full` and `NoSpace`.
+    pub fn unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
+        self.writer()?.unset(key.as_ref())
+    }
+
+    /// [`Self::unset`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn try_unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
+        self.impatient_writer()?.unset(key.as_ref())
+    }
+
+    /// Whether there is such a key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    #[inline]
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        Ok(self.read(key.as_ref(), |_| Ok(()))?.is_some())
+    }
+
+    /// The epoch of a key: twice the number of its last change, plus one while the next is in progress; `None` if there is
+    /// no such key.
+    ///
+    /// It grows by two with every overwrite and never goes back, not over `unset` and a later `set` either. Two equal even
+    /// epochs mean that the value is the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    #[inline]
+    pub fn epoch(&self, key: impl AsRef<[u8]>) -> Result<Option<u64>> {
+        self.read(key.as_ref(), |view| Ok(view.ctl.epoch()))
+    }
+
+    /// Where and how a key is stored; `None` if there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    pub fn slot_snapshot(&self, key: impl AsRef<[u8]>) -> Result<Option<SlotSnapshot>> {
+        self.read(key.as_ref(), |view| {
+            Ok(SlotSnapshot {
+                hash: view.hash(),
+                epoch: view.ctl.epoch(),
+                value_offset: view.value_offset() as u64,
+                value_bytes: view.value_bytes,
+                slot: view.slot.get(),
+            })
+        })
+    }
+
+    /// What the store is, and what has happened to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the file was cut while it was open.
+    pub fn header_snapshot(&self) -> Result<HeaderSnapshot> {
+        let header = self.region.header();
+        // Relaxed: figures for people, each by itself.
+        let snapshot = HeaderSnapshot {
+            magic: MAGIC,
+            version: FORMAT_VERSION,
+            geometry: *self.region.geometry(),
+            store_id: self.region.store_id(),
+            region_bytes: self.region.bytes() as u64,
+            epoch: self.region.journal_end(),
+            auto_vacuum: self.region.is_sterile(),
+            parse_failures: header.parse_failures.load(Ordering::Relaxed),
+            last_failure_epoch: header.last_failure_epoch.load(Ordering::Relaxed),
+            repairs: header.repairs.load(Ordering::Relaxed),
+        };
+        self.region.check_intact().map(|()| snapshot)
+    }
+
+    /// The numbers that were chosen when the store was created.
+    pub fn geometry(&self) -> &Geometry {
+        self.region.geometry()
+    }
+
+    /// Whether the store is sterile: see [`Self::set_auto_vacuum`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the file was cut while it was open.
+    pub fn auto_vacuum(&self) -> Result<bool> {
+        let sterile = self.region.is_sterile();
+        self.region.check_intact().map(|()| sterile)
+    }
+
+    /// Sets whether replaced and deleted bytes are zeroed before the call that replaced or deleted them returns.
+    ///
+    /// It holds for all processes, from the next write on. What was left behind while it was off goes when its key is next
+    /// written or deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Permission`] on a read-only handle, [`Error::Corrupt`].
+    pub fn set_auto_vacuum(&self, on: bool) -> Result<()> {
+        let flags = &self.writer()?.region.header().flags;
+        if on {
+            flags.fetch_or(FLAG_AUTO_VACUUM, Ordering::Relaxed);
+        } else {
+            flags.fetch_and(!FLAG_AUTO_VACUUM, Ordering::Relaxed);
+        }
+        self.region.check_intact()
+    }
+
+    /// Waits until a key changes, for at most `timeout`: overwritten or deleted, or inserted if it does not exist.
+    ///
+    /// Returns whether it did. A change before the call does not count; a key that appears and disappears again while
+    /// nobody looks may go unnoticed. Any number may wait, for the same key or others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::KeyInvalid`], [`Error::Corrupt`].
+    pub fn poll(&self, key: impl AsRef<[u8]>, timeout: Duration) -> Result<bool> {
+        self.wait_for_change(key.as_ref(), None, timeout)
+    }
+
+    /// [`Self::poll`] for a change after `epoch`, which [`Self::epoch`] or [`Self::set`] returned (0: the key was absent): one
+    /// that happened between that call and this one is reported at once.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_since(&self, key: impl AsRef<[u8]>, epoch: u64, timeout: Duration) -> Result<bool> {
+        self.wait_for_change(key.as_ref(), Some(epoch), timeout)
+    }
+
+    /// Writes what was changed to the file and waits for the disk (`msync`); without effect on shared memory.
+    ///
+    /// The death of a process loses nothing, synced or not. After a power cut, each page of the file is as old as its last
+    /// writing-back or newer: values that were not written to since the sync are intact, values being replaced at the
+    /// time of the cut may not be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::NoSpace`]. After the first failure every later call on this handle fails with it, because
+    /// the kernel forgets what it could not write.
+    pub fn sync(&self) -> Result<()> {
+        let result = match self.sync_failure.load(Ordering::Relaxed) {
+            0 => self.region.sync(),
+            errno => Err(Error::Io {
+                action: "sync the store",
+                errno: errno as i32,
+            }),
+        };
+        if let Err(Error::Io { errno, .. }) = result {
+            self.sync_failure.store(errno as u32, Ordering::Relaxed);
+        }
+        self.region.check_intact()?;
+        result
+    }
+
+    /// The path by which other processes open this store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the handle, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl AsFd for Store {
+    /// The file, for handing an anonymous store to a child.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.region.file().as_fd()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("geometry", self.geometry())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let token = self.token.load(Ordering::Relaxed);
+        // A forked child that never wrote is nobody to the store; the place is its parent's.
+        let is_own = self.region.watch().state.load(Ordering::Relaxed) == guard::OPEN;
+        if token != 0 && is_own {
+            self.region.detach(Token::from_bits(token));
+        }
+    }
+}

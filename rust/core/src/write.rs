@@ -1,0 +1,465 @@
+//! Changing a slot: overwrite, insert, delete. The order of the steps is the protocol.
+//!
+//! Overwrite: lock; see that the slot still holds the key; announce (`WRITING`); fill the other buffer; note what is about
+//! to be published (`pending`); publish by one store to `ctl`; zero the old buffer (sterile mode); append to the journal;
+//! clear the note; unlock; wake sleepers if there are any. Whoever takes over from a writer that died in between finds in
+//! `ctl` whether the change was published and in `pending` whether it may be missing from the journal
+//! ([`crate::repair`]).
+//!
+//! Insert: under the home chunk's stripe, look again; take a free slot; fill it; link it; publish, last. Delete: under the
+//! stripe; publish "not live" first; then unlink, zero, and free.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::handles::Token;
+use crate::journal::Change;
+use crate::key::Key;
+use crate::layout::FLAG_AUTO_VACUUM;
+use crate::lock::{Attempt, Backoff, Writer};
+use crate::region::{Buffer, Region, SlotIndex};
+use crate::slot::{Ctl, Descriptor, POLLED, STARVING};
+use crate::sync::{Ordering, fence};
+use crate::sys;
+
+/// Bits of `Slot::pending`: kind of change above, low bits of the sequence below.
+const PENDING_SEQUENCE_BITS: u32 = 29;
+const PENDING_SEQUENCE_MASK: u64 = (1 << PENDING_SEQUENCE_BITS) - 1;
+
+/// A change that is about to be published, as it stands in `Slot::pending`; never 0.
+pub(crate) fn pending(kind: Change, sequence: u64) -> u32 {
+    (kind as u32) << PENDING_SEQUENCE_BITS | (sequence & PENDING_SEQUENCE_MASK) as u32
+}
+
+/// The kind of a pending change if `sequence` is the one that it led to.
+pub(crate) fn pending_kind(pending: u32, sequence: u64) -> Option<Change> {
+    (u64::from(pending) & PENDING_SEQUENCE_MASK == sequence & PENDING_SEQUENCE_MASK)
+        .then(|| Change::from_number(pending >> PENDING_SEQUENCE_BITS))
+        .flatten()
+}
+
+/// A step that came to an end, or must begin anew because the world changed before its lock was taken.
+enum Step<T> {
+    Done(T),
+    Again,
+    /// Begin anew after a slot has been taken over from its dead owner, which needs a stripe and so cannot be done here.
+    Rescue(SlotIndex, Token),
+}
+
+impl Region {
+    /// Whether replaced and deleted bytes are to be zeroed.
+    #[inline]
+    pub(crate) fn is_sterile(&self) -> bool {
+        // Relaxed: a switch takes effect with the next write that happens to see it.
+        self.header().flags.load(Ordering::Relaxed) & FLAG_AUTO_VACUUM != 0
+    }
+
+    /// Checks a key against the rules and this store's limit.
+    pub(crate) fn key<'k>(&self, key: &'k [u8]) -> Result<Key<'k>> {
+        Key::new(key, self.geometry().max_key_bytes() as usize)
+    }
+
+    /// The value length of a buffer, no more than a value can have.
+    fn value_bytes_capped(&self, slot: SlotIndex, buffer: Buffer) -> usize {
+        let max = self.geometry().max_value_bytes() as usize;
+        self.descriptor(slot, buffer).value_bytes().min(max)
+    }
+
+    fn set_descriptor(&self, slot: SlotIndex, buffer: Buffer, descriptor: Descriptor) {
+        // Relaxed: ordered by the stores to `ctl` around it.
+        self.slot(slot).descriptors[buffer as usize].store(descriptor.bits(), Ordering::Relaxed);
+    }
+
+    /// Zeroes what a buffer holds and says so in its descriptor.
+    pub(crate) fn scrub(&self, slot: SlotIndex, buffer: Buffer) {
+        let descriptor = self.descriptor(slot, buffer);
+        self.zero_value(slot, buffer, 0, self.value_bytes_capped(slot, buffer));
+        self.set_descriptor(slot, buffer, Descriptor::new(0, descriptor.key_bytes()));
+    }
+
+    /// Says that every byte of a buffer may hold something.
+    pub(crate) fn declare_unknown(&self, slot: SlotIndex, buffer: Buffer) {
+        let key_bytes = self.descriptor(slot, buffer).key_bytes();
+        let all = self.geometry().max_value_bytes() as usize;
+        self.set_descriptor(slot, buffer, Descriptor::new(all, key_bytes));
+    }
+
+    /// Marks a slot as being written: from here on the buffer that `ctl` does not name changes.
+    ///
+    /// The release fence keeps the changes behind the mark; it pairs with the fence of `ctl_after_reading`.
+    fn announce(&self, slot: SlotIndex, ctl: Ctl) {
+        self.slot(slot).ctl.store(ctl.being_written().bits(), Ordering::Relaxed);
+        fence(Ordering::Release);
+    }
+
+    /// Fills the buffer that `ctl` does not name.
+    fn fill(&self, slot: SlotIndex, buffer: Buffer, value: &[u8], key_bytes: usize, sterile: bool) {
+        // What the buffer held in throughput mode, or nothing.
+        let held_bytes = self.value_bytes_capped(slot, buffer);
+        self.write_value(slot, buffer, value);
+        if sterile {
+            self.zero_value(slot, buffer, value.len(), held_bytes);
+        }
+        self.set_descriptor(slot, buffer, Descriptor::new(value.len(), key_bytes));
+    }
+
+    /// Makes a change visible, by one store. What must follow it stands in `pending` before.
+    ///
+    /// Release pairs with the acquire of `Region::ctl`. The fence behind it keeps the zeroing of the old buffer, where that
+    /// follows, from being seen before the state that announces it; it pairs with the fence of `ctl_after_reading`.
+    fn publish(&self, slot: SlotIndex, kind: Change, state: Ctl) {
+        let words = self.slot(slot);
+        words.pending.store(pending(kind, state.sequence()), Ordering::Relaxed);
+        words.ctl.store(state.bits(), Ordering::Release);
+        fence(Ordering::Release);
+    }
+
+    /// Logs a published change. A full barrier lies between its publishing and the return.
+    fn log(&self, slot: SlotIndex, kind: Change, sequence: u64) {
+        self.append_to_journal(slot, kind, sequence);
+        // Release: if the note is seen cleared, the entry is in the journal.
+        self.slot(slot).pending.store(0, Ordering::Release);
+    }
+
+    /// Wakes those who sleep on a slot. No system call unless somebody may.
+    ///
+    /// A sleeper sets its bit and then looks at `ctl` again; the writer publishes and then looks at the bit; with full
+    /// barriers in between at least one of them sees the other.
+    #[inline]
+    pub(crate) fn wake_pollers(&self, slot: SlotIndex) {
+        let words = self.slot(slot);
+        if words.waiters.load(Ordering::Relaxed) & POLLED != 0 {
+            words.waiters.fetch_and(!POLLED, Ordering::SeqCst);
+            sys::futex_wake_all(crate::wait::low_half(&words.ctl));
+        }
+    }
+
+    /// Wakes those who sleep for a key that did not exist.
+    pub(crate) fn wake_expectant(&self, hash: u64) {
+        let bucket = self.bucket(hash);
+        if bucket.waiters.load(Ordering::Relaxed) != 0 {
+            bucket.waiters.store(0, Ordering::SeqCst);
+            bucket.word.fetch_add(1, Ordering::SeqCst);
+            sys::futex_wake_all(&raw const bucket.word);
+        }
+    }
+
+    /// Puts a slot on the map of free ones. The caller holds its lock, and it is not live.
+    pub(crate) fn mark_free(&self, slot: SlotIndex) {
+        let (word, bit) = (slot.get() / 64, 1 << (slot.get() % 64));
+        // Release: whoever takes the slot by this bit takes its lock after it.
+        self.free_word(word as usize).fetch_or(bit, Ordering::Release);
+        self.header().free_hint.store(word, Ordering::Relaxed);
+    }
+
+    fn mark_used(&self, slot: SlotIndex) {
+        let (word, bit) = (slot.get() / 64, 1 << (slot.get() % 64));
+        self.free_word(word as usize).fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+impl Writer<'_> {
+    /// Stores a value under a key, whether it exists or not. Returns the epoch of the change.
+    ///
+    /// `sequence_min`: the new sequence is at least this (a copied store keeps its epochs).
+    pub(crate) fn set(&self, key: &[u8], value: &[u8], sequence_min: u64) -> Result<u64> {
+        let region = self.region;
+        let max = region.geometry().max_value_bytes() as usize;
+        if value.len() > max {
+            return Err(Error::ValueTooLarge {
+                bytes: value.len(),
+                max,
+            });
+        }
+        let hash = region.hash(key);
+        let mut backoff = Backoff::new(self.patience);
+        loop {
+            let step = match region.find(hash, key) {
+                Some((slot, seen)) => self.overwrite(slot, seen, key, value)?,
+                None => self.insert(region.key(key)?, hash, value, sequence_min)?,
+            };
+            match step {
+                Step::Done(epoch) => return Ok(epoch),
+                Step::Rescue(slot, owner) => self.rescue(slot, owner)?,
+                Step::Again if self.may_repeat(&mut backoff) => {}
+                Step::Again => {
+                    return Err(Error::Busy {
+                        what: "the key comes and goes too fast to be written",
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether a step may begin anew. Without patience too: nobody is waited for, and each repetition means that
+    /// somebody else got on; but not for ever.
+    fn may_repeat(&self, backoff: &mut Backoff) -> bool {
+        region_is_intact(self.region) && (self.patience.is_zero() || backoff.pause())
+    }
+
+    /// `seen`: the state in which the slot was seen to hold the key.
+    #[inline]
+    fn overwrite(&self, slot: SlotIndex, seen: Ctl, key: &[u8], value: &[u8]) -> Result<Step<u64>> {
+        let region = self.region;
+        if let Attempt::Dead(owner) = self.lock_slot(slot)? {
+            return Ok(Step::Rescue(slot, owner));
+        }
+        let words = region.slot(slot);
+        // Relaxed: changed only under the lock that is held.
+        let ctl = Ctl::from_bits(words.ctl.load(Ordering::Relaxed));
+        if ctl.sequence() != seen.sequence() && !region.holds(slot, ctl, key) || !ctl.is_live() {
+            self.unlock_slot(slot);
+            return Ok(Step::Again);
+        }
+        let sterile = region.is_sterile();
+        let old = ctl.buffer();
+        region.announce(slot, ctl);
+        region.fill(slot, old.other(), value, key.len(), sterile);
+        let next = Ctl::published(ctl.sequence() + 1, true, sterile);
+        if let Err(damage) = region.check_intact() {
+            self.unlock_slot(slot);
+            return Err(damage);
+        }
+        region.publish(slot, Change::Update, next);
+        if sterile {
+            region.scrub(slot, old);
+        }
+        region.log(slot, Change::Update, next.sequence());
+        self.unlock_slot(slot);
+        region.wake_pollers(slot);
+        Ok(Step::Done(next.epoch()))
+    }
+
+    fn insert(&self, key: Key<'_>, hash: u64, value: &[u8], sequence_min: u64) -> Result<Step<u64>> {
+        let region = self.region;
+        let home = region.home(hash);
+        self.lock_stripe(home)?;
+        let result = self.insert_under_stripe(key, hash, value, sequence_min);
+        self.unlock_stripe(home);
+        match result {
+            Ok(Step::Done((slot, epoch))) => {
+                region.wake_pollers(slot);
+                region.wake_expectant(hash);
+                Ok(Step::Done(epoch))
+            }
+            Ok(Step::Again) => Ok(Step::Again),
+            Ok(Step::Rescue(slot, owner)) => Ok(Step::Rescue(slot, owner)),
+            // A slot that a dead process was inserting or deleting is neither live nor free until it is repaired.
+            Err(Error::Full { .. }) if self.clean_up()? => Ok(Step::Again),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn insert_under_stripe(
+        &self,
+        key: Key<'_>,
+        hash: u64,
+        value: &[u8],
+        sequence_min: u64,
+    ) -> Result<Step<(SlotIndex, u64)>> {
+        let region = self.region;
+        let header = region.header();
+        let key = key.bytes();
+        // Who inserts the same key holds the same stripe, so the answer cannot become wrong before ours is linked.
+        if region.find(hash, key).is_some() {
+            return Ok(Step::Again);
+        }
+        let slot = match self.take_free_slot()? {
+            Step::Done(slot) => slot,
+            Step::Rescue(slot, owner) => return Ok(Step::Rescue(slot, owner)),
+            Step::Again => return Ok(Step::Again),
+        };
+        let words = region.slot(slot);
+        let attributes = region.attributes(slot);
+        let ctl = Ctl::from_bits(words.ctl.load(Ordering::Relaxed));
+        // Above every sequence that this slot had, and that any deleted key had, this one among them: epochs never go
+        // back. Acquire pairs with the release of a delete; that of this key happened under the stripe that is held.
+        let floor = ctl.sequence().max(header.epoch_floor.load(Ordering::Acquire));
+        let sequence = floor.saturating_add(1).max(sequence_min);
+        let next = Ctl::published(sequence, true, false);
+        region.announce(slot, ctl);
+        region.mark_used(slot);
+        attributes.hash.store(hash, Ordering::Relaxed);
+        attributes
+            .birth
+            .store(header.births.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        region.write_key(slot, key);
+        region.fill(slot, next.buffer(), value, key.len(), region.is_sterile());
+        // Release: whoever finds the slot through the index, or takes over after our death, sees the hash.
+        fence(Ordering::Release);
+        if let Err(error) = region.link(hash, slot).and_then(|()| region.check_intact()) {
+            region.zero_key(slot);
+            words.ctl.store(ctl.settled().bits(), Ordering::Release);
+            region.mark_free(slot);
+            self.unlock_slot(slot);
+            return Err(error);
+        }
+        region.publish(slot, Change::Insert, next);
+        region.log(slot, Change::Insert, sequence);
+        self.unlock_slot(slot);
+        Ok(Step::Done((slot, next.epoch())))
+    }
+
+    /// Takes the lock of a slot that holds no key and has space behind it.
+    fn take_free_slot(&self) -> Result<Step<SlotIndex>> {
+        let region = self.region;
+        let words = region.free_words();
+        let first = region.header().free_hint.load(Ordering::Relaxed) as usize % words;
+        let mut contended = false;
+        let mut no_space = None;
+        for word_index in (first..words).chain(0..first) {
+            let mut free = region.free_word(word_index).load(Ordering::Acquire);
+            while free != 0 {
+                let bit = free.trailing_zeros();
+                free &= free - 1;
+                let Some(slot) = region.slot_index(word_index as u32 * 64 + bit) else {
+                    break;
+                };
+                // Once the disk is full, only slots that have space already will do.
+                if no_space.is_some() && !region.is_reserved(slot) {
+                    continue;
+                }
+                match self.try_lock(&region.slot(slot).lock) {
+                    Attempt::Taken => {}
+                    Attempt::Dead(owner) => return Ok(Step::Rescue(slot, owner)),
+                    Attempt::Held => {
+                        contended = true;
+                        continue;
+                    }
+                }
+                if Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed)).is_live() {
+                    self.unlock_slot(slot);
+                    continue;
+                }
+                match region.reserve(slot) {
+                    Ok(()) => {
+                        region.header().free_hint.store(word_index as u32, Ordering::Relaxed);
+                        return Ok(Step::Done(slot));
+                    }
+                    Err(error) => {
+                        self.unlock_slot(slot);
+                        if error != Error::NoSpace {
+                            return Err(error);
+                        }
+                        no_space = Some(error);
+                    }
+                }
+            }
+        }
+        match no_space {
+            Some(error) => Err(error),
+            None if contended && !self.patience.is_zero() => Ok(Step::Again),
+            None if contended => Err(Error::Busy {
+                what: "the last free slots are in other hands",
+            }),
+            None => Err(Error::Full {
+                slots: region.geometry().slots(),
+            }),
+        }
+    }
+
+    /// Deletes a key. Returns the length of the value that was there, or `None` if there was none.
+    pub(crate) fn unset(&self, key: &[u8]) -> Result<Option<usize>> {
+        let region = self.region;
+        let hash = region.hash(key);
+        let home = region.home(hash);
+        let mut backoff = Backoff::new(self.patience);
+        let busy = Error::Busy {
+            what: "another writer is changing this key",
+        };
+        let mut starving = None;
+        let result = loop {
+            if region.find(hash, key).is_none() {
+                break region.key(key).map(|_| None);
+            }
+            if let Err(error) = self.lock_stripe(home) {
+                break Err(error);
+            }
+            // Nobody can insert or delete the key while the stripe is held.
+            let Some((slot, _)) = region.find(hash, key) else {
+                self.unlock_stripe(home);
+                break Ok(None);
+            };
+            let attempt = self.try_lock(&region.slot(slot).lock);
+            if attempt == Attempt::Taken {
+                let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
+                let deleted = region.holds(slot, ctl, key).then(|| self.delete(slot, ctl, hash));
+                self.unlock_slot(slot);
+                self.unlock_stripe(home);
+                region.wake_pollers(slot);
+                break region.check_intact().map(|()| deleted);
+            }
+            self.unlock_stripe(home);
+            if let Attempt::Dead(owner) = attempt {
+                if let Err(error) = self.rescue(slot, owner) {
+                    break Err(error);
+                }
+                continue;
+            }
+            if self.patience.is_zero() || !backoff.pause() {
+                break Err(busy);
+            }
+            // A writer that hammers the key would win for ever. Repeated, because whoever lost patience with us has
+            // cleared it.
+            if let Some(before) = starving.replace(slot)
+                && before != slot
+            {
+                region.slot(before).waiters.fetch_and(!STARVING, Ordering::Relaxed);
+            }
+            region.slot(slot).waiters.fetch_or(STARVING, Ordering::Relaxed);
+        };
+        if let Some(slot) = starving {
+            region.slot(slot).waiters.fetch_and(!STARVING, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Deletes a live slot's key. The caller holds the slot's lock and the stripe of its hash.
+    fn delete(&self, slot: SlotIndex, ctl: Ctl, hash: u64) -> usize {
+        let region = self.region;
+        let bytes = region.value_bytes_capped(slot, ctl.buffer());
+        let sterile = region.is_sterile();
+        let next = Ctl::published(ctl.sequence() + 1, false, sterile);
+        // Before the delete is seen, so that whoever inserts the key again starts above it.
+        region
+            .header()
+            .epoch_floor
+            .fetch_max(next.sequence(), Ordering::Release);
+        region.publish(slot, Change::Unset, next);
+        self.clear(slot, hash, sterile);
+        region.log(slot, Change::Unset, next.sequence());
+        region.mark_free(slot);
+        bytes
+    }
+
+    /// Takes a slot that is not live out of the index and, in sterile mode, leaves no byte of what it held. Can be
+    /// repeated. The caller holds the slot's lock and the stripe of its hash.
+    pub(crate) fn clear(&self, slot: SlotIndex, hash: u64, sterile: bool) {
+        let region = self.region;
+        region.unlink(hash, slot);
+        if sterile {
+            region.zero_key(slot);
+            region.scrub(slot, Buffer::Even);
+            region.scrub(slot, Buffer::Odd);
+            // Last, because the unlinking above needs it, if it must be repeated.
+            region.attributes(slot).hash.store(0, Ordering::Release);
+        }
+    }
+}
+
+fn region_is_intact(region: &Region) -> bool {
+    region.check_intact().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pending_change_is_known_by_its_sequence() {
+        let note = pending(Change::Unset, 0x1234_5678_9abc);
+        assert_eq!(pending_kind(note, 0x1234_5678_9abc), Some(Change::Unset));
+        assert_eq!(pending_kind(note, 0x1234_5678_9abd), None);
+        assert_eq!(pending_kind(0, 0), None);
+    }
+}
