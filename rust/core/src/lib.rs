@@ -6,8 +6,8 @@
 //!
 //! Reading the source, in this order: `layout` declares every shared byte; `slot` has the state of one slot and when a
 //! read is whole; `write` has the steps of a change; `index` finds keys; `lock` and `handles` tell who owns what and
-//! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others. `region`, `copy`, `sys` and
-//! `guard` are the only files with `unsafe` code.
+//! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others. `region`, `copy`, `simd`,
+//! `sys` and `guard` are the only files with `unsafe` code.
 
 #[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
 compile_error!(
@@ -30,6 +30,7 @@ mod read;
 mod region;
 mod repair;
 mod scan;
+mod simd;
 mod slot;
 mod store;
 mod sync;

@@ -23,6 +23,7 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Lengths are checked here, since any process may have written anything there.
+    #[inline(always)]
     fn new(region: &'a Region, slot: SlotIndex, ctl: Ctl) -> Result<Self> {
         let descriptor = region.descriptor(slot, ctl.buffer());
         let geometry = region.geometry();
@@ -88,11 +89,27 @@ impl Store {
     ///
     /// `take` may be called several times; what it returned last counts.
     #[inline]
-    pub(crate) fn read<T>(&self, key: &[u8], mut take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+    pub(crate) fn read<T>(&self, key: &[u8], take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+        self.read_with(key, |_| (), take)
+    }
+
+    /// The same for whoever is going to need the value.
+    #[inline]
+    pub(crate) fn read_value<T>(&self, key: &[u8], take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+        self.read_with(key, |slot| self.region().prefetch_values(slot), take)
+    }
+
+    #[inline(always)]
+    fn read_with<T>(
+        &self,
+        key: &[u8],
+        likely: impl Fn(SlotIndex),
+        mut take: impl FnMut(&View<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
         let region = self.region();
         let hash = region.hash(key);
         for _ in 0..OPTIMISTIC_READS {
-            let Some((slot, ctl)) = region.find(hash, key) else {
+            let Some((slot, ctl)) = region.find_with(hash, key, &likely) else {
                 return self.missing(key);
             };
             let taken = View::new(region, slot, ctl).and_then(|view| take(&view));
@@ -101,6 +118,13 @@ impl Store {
                 return self.believed(taken).map(Some);
             }
         }
+        self.read_firmly(hash, key, take)
+    }
+
+    /// Reads under the slot's lock.
+    #[cold]
+    fn read_firmly<T>(&self, hash: u64, key: &[u8], mut take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+        let region = self.region();
         let mut backoff = Backoff::new(self.lock_timeout());
         loop {
             let Some((slot, _)) = region.find(hash, key) else {
@@ -187,13 +211,18 @@ impl Store {
     /// An error from stable bytes is counted: they are wrong, not merely changing.
     #[inline]
     fn believed<T>(&self, taken: Result<T>) -> Result<T> {
-        if let Err(Error::Corrupt { .. }) = taken {
+        taken.inspect_err(|error| self.count_if_corrupt(error))
+    }
+
+    #[cold]
+    fn count_if_corrupt(&self, error: &Error) {
+        if let Error::Corrupt { .. } = error {
             self.region().count_parse_failure();
         }
-        taken
     }
 
     /// The answer for a key that was not found: none, unless it could not be a key or the store is damaged.
+    #[inline(never)]
     fn missing<T>(&self, key: &[u8]) -> Result<Option<T>> {
         self.region().check_intact()?;
         self.region().key(key).map(|_| None)

@@ -19,6 +19,7 @@ use crate::layout::{
     Attributes, BUCKETS, Bucket, Chunk, Geometry, HANDLES, Handle, Header, Identity, Layout, PAGE_BYTES, STRIPES, Slot,
     Stripe,
 };
+use crate::simd;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys;
 
@@ -330,6 +331,14 @@ impl Region {
     #[inline]
     pub(crate) fn value_offset(&self, slot: SlotIndex, buffer: Buffer) -> usize {
         self.layout.values + (slot.at() * 2 + buffer as usize) * self.layout.value_stride
+    }
+
+    /// Has the start of either value buffer fetched while the slot itself is still on its way from memory.
+    #[inline]
+    pub(crate) fn prefetch_values(&self, slot: SlotIndex) {
+        for buffer in [Buffer::Even, Buffer::Odd] {
+            simd::prefetch(self.base.wrapping_add(self.value_offset(slot, buffer)));
+        }
     }
 
     /// Copies the start of a value. Meaningful only if the slot did not change meanwhile.

@@ -294,7 +294,7 @@ impl Store {
     /// replaced the value faster than it could be copied for as long as the lock timeout.
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
-        self.read(key.as_ref(), |view| {
+        self.read_value(key.as_ref(), |view| {
             if view.value_bytes <= buffer.len() {
                 view.copy_to(buffer);
             }
@@ -309,7 +309,7 @@ impl Store {
     /// As for [`Self::get`], and [`Error::NoSpace`] if there is no memory for the copy.
     pub fn get_vec(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let mut value = Vec::new();
-        let found = self.read(key.as_ref(), |view| view.copy_to_vec(&mut value))?;
+        let found = self.read_value(key.as_ref(), |view| view.copy_to_vec(&mut value))?;
         Ok(found.map(|()| value))
     }
 

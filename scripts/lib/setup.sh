@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: finds the repository, and installs and builds what they need.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# The clients look for the library here, so a target directory from the caller's environment must not move it.
+export CARGO_TARGET_DIR=$root/rust/target
+export PATH=$root/node_modules/.bin:$PATH
+export DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1 DO_NOT_TRACK=1
+
+# Read by the scripts that source this file.
+# shellcheck disable=SC2034
+library=$CARGO_TARGET_DIR/release/libsplinter_bus.so
+
+die() {
+  printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
+  exit 1
+}
+
+step() {
+  printf '\n-- %s\n' "$*"
+}
+
+need() { # COMMAND WHERE-IT-COMES-FROM
+  command -v "$1" >/dev/null || die "\"$1\" is missing: install $2 first"
+}
+
+# The version that package.json pins for a package.
+pinned() {
+  node -p 'require(process.argv[1]).devDependencies[process.argv[2]]' "$root/package.json" "$1"
+}
+
+# Deno, Bun and the rest of the development tools, as package-lock.json names them.
+install_tools() {
+  local installed=$root/node_modules/.installed-lock.json name
+  # A copy of the lockfile, made last: it is missing after an install that was cut short, and differs after a checkout.
+  if cmp -s "$root/package-lock.json" "$installed"; then
+    return
+  fi
+  step "Installing the tools that package-lock.json names"
+  (cd "$root" && npm ci --no-audit --no-fund --loglevel=error)
+  # Both programs are put in place by an install script, which some npm settings switch off.
+  for name in deno bun; do
+    [[ $("$name" --version 2>&1) == *"$(pinned "$name")"* ]] ||
+      die "the npm package \"$name\" did not install its program: does npm's configuration say \"ignore-scripts\"?"
+  done
+  cp -- "$root/package-lock.json" "$installed"
+}
+
+build_rust() {
+  # Where nothing changed this takes some 50 ms and prints nothing.
+  (cd "$root/rust" && cargo build --release --locked --quiet "$@") || die "the Rust build failed"
+}
+
+setup() {
+  [[ $(uname -s) == Linux ]] || die "Splinter needs Linux"
+  need cargo "Rust (rustup, or Debian's package \"cargo\")"
+  need cc "a C compiler (Debian's package \"gcc\")"
+  need node "Node.js 20 or later (Debian's packages \"nodejs\" and \"npm\")"
+  need npm "npm (Debian's package \"npm\")"
+  install_tools
+  if [[ ! -e $library ]]; then
+    step "Building the library"
+  fi
+  build_rust --workspace
+}
