@@ -8,8 +8,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// The handle works.
 pub(crate) const OPEN: u8 = 0;
@@ -34,24 +33,26 @@ pub(crate) struct Watch {
 
 static WATCHES: AtomicPtr<Watch> = AtomicPtr::new(ptr::null_mut());
 static PREVIOUS: PreviousHandler = PreviousHandler(UnsafeCell::new(MaybeUninit::uninit()));
-static INSTALL: Once = Once::new();
+/// 0, or the process that is installing, or [`INSTALLED`].
+static INSTALLER: AtomicU32 = AtomicU32::new(0);
+const INSTALLED: u32 = u32::MAX;
 /// The machine's page size, which a signal handler cannot ask for.
 static PAGE_BYTES: AtomicUsize = AtomicUsize::new(4096);
 
 /// The SIGBUS handler that was there before ours: written once, before ours can run.
 struct PreviousHandler(UnsafeCell<MaybeUninit<libc::sigaction>>);
 
-// SAFETY: it is written inside `INSTALL`, and read only by the handler that is installed after the writing.
+// SAFETY: it is written by the one who is `INSTALLER`, and read only by the handler that is installed after the writing.
 unsafe impl Sync for PreviousHandler {}
 
 impl Watch {
     /// Watches over a mapping. `fd` is the descriptor to renew in forked children, or -1.
     pub(crate) fn begin(base: *mut u8, bytes: usize, fd: c_int) -> &'static Self {
-        INSTALL.call_once(install);
+        install_once();
         let watch = Self::unused();
         watch.state.store(OPEN, Ordering::Relaxed);
         watch.fd.store(fd, Ordering::Relaxed);
-        watch.base.store(base as usize, Ordering::Relaxed);
+        watch.base.store(base.expose_provenance(), Ordering::Relaxed);
         // Release: whoever sees the length sees the rest.
         watch.bytes.store(bytes, Ordering::Release);
         watch
@@ -105,6 +106,26 @@ impl Watch {
     fn contains(&self, address: usize) -> bool {
         let bytes = self.bytes.load(Ordering::Acquire);
         address.wrapping_sub(self.base.load(Ordering::Relaxed)) < bytes
+    }
+}
+
+/// Not a `Once`: in a child forked off while another thread was within it, that would never end.
+fn install_once() {
+    let me = std::process::id();
+    loop {
+        let installer = INSTALLER.load(Ordering::Acquire);
+        if installer == INSTALLED {
+            return;
+        }
+        if installer == me {
+            std::thread::yield_now();
+            continue;
+        }
+        let taken = INSTALLER.compare_exchange(installer, me, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            install();
+            INSTALLER.store(INSTALLED, Ordering::Release);
+        }
     }
 }
 
@@ -175,29 +196,34 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
     }
 }
 
-/// In a forked child, before anything else runs there: opens every store's file anew under the same descriptor.
+/// In a forked child, before anything else runs there: opens every store's file anew, under the same descriptor and at the
+/// same addresses.
 ///
-/// A child shares its parent's open files, and with them the lock that proves the parent's life: were it kept, the parent
-/// would seem alive until the child ends too.
+/// A child shares its parent's open files, and with them the lock that proves the parent's life; a mapping too keeps the open
+/// file that it was made from. Were either kept, the parent would seem alive until the child ends too.
 extern "C" fn in_forked_child() {
     for watch in Watch::all() {
         let fd = watch.fd.load(Ordering::Relaxed);
-        if watch.bytes.load(Ordering::Acquire) == 0 || fd < 0 {
+        let bytes = watch.bytes.load(Ordering::Acquire);
+        if bytes == 0 || fd < 0 {
             continue;
         }
+        let base = ptr::with_exposed_provenance_mut(watch.base.load(Ordering::Relaxed));
         let path = DescriptorPath::new(fd);
-        // SAFETY: only calls that are allowed between `fork` and `exec`; the path is NUL-terminated. If the file cannot be
-        // opened anew, closing ours is still right: the store then says so at its next use.
+        // SAFETY: only calls that are allowed between `fork` and `exec`. The path is NUL-terminated. The range is the
+        // mapping of this very file, which stays where it is and of what length it is. If the file cannot be opened anew,
+        // the descriptor is still given up: the store says so at its next use.
         unsafe {
             let renewed = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-            if renewed >= 0 {
-                libc::dup3(renewed, fd, libc::O_CLOEXEC);
-                libc::close(renewed);
+            let replacement = if renewed >= 0 {
+                let protection = libc::PROT_READ | libc::PROT_WRITE;
+                libc::mmap(base, bytes, protection, libc::MAP_SHARED | libc::MAP_FIXED, renewed, 0);
+                renewed
             } else {
-                let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-                libc::dup3(nothing, fd, libc::O_CLOEXEC);
-                libc::close(nothing);
-            }
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC)
+            };
+            libc::dup3(replacement, fd, libc::O_CLOEXEC);
+            libc::close(replacement);
         }
         if watch.state.load(Ordering::Relaxed) != DAMAGED {
             watch.state.store(FORKED, Ordering::Relaxed);

@@ -196,6 +196,95 @@ impl Region {
 mod tests {
     use super::*;
 
+    use crate::OpenOptions;
+
+    /// Chunks that a search for an absent key looks into.
+    fn chunks_of_a_miss(region: &Region, key: &str) -> u64 {
+        let mut at = region.home(region.hash(key.as_bytes()));
+        let mut chunks = 1;
+        while region.chunk(at).tags[1].load(Ordering::Relaxed) >> OVERFLOW_SHIFT != 0 {
+            at = region.chunk_behind(at);
+            chunks += 1;
+        }
+        chunks
+    }
+
+    /// Chunks looked into by a thousand misses.
+    fn cost_of_misses(region: &Region) -> u64 {
+        (0..1000).map(|i| chunks_of_a_miss(region, &format!("absent{i}"))).sum()
+    }
+
+    #[test]
+    fn a_miss_costs_the_same_however_many_slots_there_are() {
+        for slots in [1 << 10, 1 << 16, 1 << 20] {
+            let store = OpenOptions::new().slots(slots).max_value_bytes(1).anonymous().unwrap();
+            for i in 0..slots {
+                store.set(i.to_string(), "").unwrap();
+            }
+            // Every slot is in use, and still little more than one cache line is read.
+            let cost = cost_of_misses(store.region());
+            assert!(cost < 2000, "{cost} chunks for 1000 misses among {slots} keys");
+        }
+    }
+
+    #[test]
+    fn after_all_keys_are_gone_the_index_is_as_it_was_at_first() {
+        let store = OpenOptions::new().slots(2000).anonymous().unwrap();
+        for round in 0..5 {
+            for i in 0..2000 {
+                store.set(format!("{round}/{i}"), "").unwrap();
+            }
+            for i in 0..2000 {
+                store.unset(format!("{round}/{i}")).unwrap();
+            }
+        }
+        for at in 0..store.region().chunks() {
+            let chunk = store.region().chunk(at);
+            assert!(chunk.tags.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+            assert!(chunk.cells.iter().all(|cell| cell.load(Ordering::Relaxed) == 0));
+        }
+    }
+
+    #[test]
+    fn churn_leaves_the_cost_of_a_miss_as_it_was() {
+        let store = OpenOptions::new().slots(1024).anonymous().unwrap();
+        let keys = 972;
+        for i in 0..keys {
+            store.set(format!("key{i}"), "").unwrap();
+        }
+        let before = cost_of_misses(store.region());
+        for i in 0..200_000 {
+            store.unset(format!("key{i}")).unwrap().unwrap();
+            store.set(format!("key{}", i + keys), "").unwrap();
+        }
+        let after = cost_of_misses(store.region());
+        // Other keys in other places, but as many: tombstones would have multiplied it.
+        assert!(after < before * 5 / 4 + 50, "{before} chunks before, {after} after");
+    }
+
+    #[test]
+    fn a_recount_finds_what_inserts_counted() {
+        let store = OpenOptions::new().slots(3000).anonymous().unwrap();
+        for i in 0..3000 {
+            store.set(i.to_string(), "").unwrap();
+        }
+        for i in (0..3000).step_by(3) {
+            store.unset(i.to_string()).unwrap();
+        }
+        let region = store.region();
+        let counts = || -> Vec<u64> {
+            (0..region.chunks())
+                .map(|at| region.chunk(at).tags[1].load(Ordering::Relaxed))
+                .collect()
+        };
+        let exact = counts();
+        for at in 0..region.chunks() {
+            region.chunk(at).tags[1].fetch_add(OVERFLOW_ONE * (at as u64 % 3), Ordering::Relaxed);
+        }
+        region.recount();
+        assert_eq!(counts(), exact);
+    }
+
     #[test]
     fn exactly_the_equal_tags_are_marked() {
         for tag in 1..=255_u64 {

@@ -322,7 +322,8 @@ impl OpenOptions {
                 reason: "the path is empty".into(),
             })
         } else {
-            Ok(path.into())
+            // Absolute, so that it names the same store to a process that is elsewhere.
+            std::path::absolute(path).map_err(|error| Error::from_os("find the working directory", &error))
         }
     }
 }

@@ -1,0 +1,149 @@
+//! The bytes of a store as an outsider sees them: where its parts lie, by the table at the head of `layout.rs` and not by
+//! its code, and what may be written over them.
+
+// Each test file uses its part of this.
+#![allow(dead_code)]
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use splinter::Geometry;
+
+/// Where the journal's tail and the recount flag stand in the header, and the hint where free slots are looked for.
+pub(crate) const FREE_HINT_AT: u64 = 216;
+pub(crate) const RECOUNT_AT: u64 = 220;
+pub(crate) const JOURNAL_TAIL_AT: u64 = 256;
+/// The identity's checksum, and the bytes before it that it covers.
+pub(crate) const CHECKSUM_AT: usize = 64;
+/// The header's first bytes, which are checked once at the opening.
+pub(crate) const IDENTITY_BYTES: usize = 128;
+pub(crate) const PAGE_BYTES: usize = 4096;
+pub(crate) const HANDLE_BYTES: usize = 64;
+
+/// The parts of a region.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) handles: Range<usize>,
+    pub(crate) stripes: Range<usize>,
+    pub(crate) free: Range<usize>,
+    pub(crate) reserved: Range<usize>,
+    pub(crate) index: Range<usize>,
+    pub(crate) slots: Range<usize>,
+    pub(crate) slot_bytes: usize,
+    pub(crate) attributes: Range<usize>,
+    pub(crate) journal: Range<usize>,
+    pub(crate) values: Range<usize>,
+    pub(crate) region_bytes: usize,
+}
+
+impl Parts {
+    pub(crate) fn of(geometry: &Geometry) -> Self {
+        let slots = geometry.slots() as usize;
+        let value_bytes = (geometry.max_value_bytes() as usize).next_multiple_of(64);
+        let chunk_slots = (256 * 1024 / (2 * value_bytes)).max(1);
+        let slot_bytes = (40 + geometry.max_key_bytes() as usize + 1).next_multiple_of(64);
+        let mut end = PAGE_BYTES + 64 * 64;
+        let mut part = |bytes: usize| {
+            let start = end;
+            end = (start + bytes).next_multiple_of(64);
+            start..start + bytes
+        };
+        let mut parts = Self {
+            handles: part(1024 * HANDLE_BYTES),
+            stripes: part(256 * 64),
+            free: part(slots.div_ceil(64) * 8),
+            reserved: part(slots.div_ceil(chunk_slots).div_ceil(64) * 8),
+            index: part(slots.div_ceil(8) * 64),
+            slots: part(slots * slot_bytes),
+            slot_bytes,
+            attributes: part(slots * 64),
+            journal: part(geometry.journal_entries() as usize * 8),
+            values: 0..0,
+            region_bytes: 0,
+        };
+        let values = end.next_multiple_of(PAGE_BYTES);
+        parts.values = values..values + slots * 2 * value_bytes;
+        parts.region_bytes = parts.values.end.next_multiple_of(PAGE_BYTES);
+        parts
+    }
+
+    /// Where the slots' words at `offset` lie: 0 is `ctl`, 8 the lock, 16 and 24 the descriptors, 40 the key.
+    pub(crate) fn slot_words(&self, offset: usize, bytes: usize) -> Vec<Range<usize>> {
+        self.slots
+            .clone()
+            .step_by(self.slot_bytes)
+            .map(|slot| slot + offset..slot + offset + bytes)
+            .collect()
+    }
+}
+
+/// A file in memory that has no name to be left behind, and the path by which this process and its children open it.
+///
+/// Unlike that of an anonymous store its length can be changed.
+pub(crate) fn memory_file() -> (File, PathBuf) {
+    let file = tempfile::tempfile_in("/dev/shm").unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    (file, path.into())
+}
+
+/// Puts the right checksum over an identity.
+pub(crate) fn sign(region: &mut [u8]) {
+    let checksum = xxhash_rust::xxh3::xxh3_64(&region[..CHECKSUM_AT]);
+    region[CHECKSUM_AT..CHECKSUM_AT + 8].copy_from_slice(&checksum.to_le_bytes());
+}
+
+/// Numbers that look random and are the same in every run.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    /// Bytes that occur nowhere else by chance.
+    pub(crate) fn marker(&mut self, bytes: usize) -> Vec<u8> {
+        let mut marker = vec![0; bytes];
+        self.fill(&mut marker);
+        // No zero, which is what erased bytes look like.
+        marker.iter_mut().for_each(|byte| *byte = (*byte).max(1));
+        marker
+    }
+}
+
+/// Whether `part` occurs in `whole`.
+pub(crate) fn contains(whole: &[u8], part: &[u8]) -> bool {
+    find(whole, part).is_some()
+}
+
+pub(crate) fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
+    // The first byte is rare, so that looking for it alone is quick.
+    let (&first, rest) = part.split_first()?;
+    let mut from = 0;
+    while let Some(at) = whole[from..].iter().position(|&byte| byte == first) {
+        if whole[from + at + 1..].starts_with(rest) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}

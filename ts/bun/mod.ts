@@ -1,0 +1,28 @@
+/**
+ * Splinter for Bun: a message bus and key-value store in shared memory or in a file, which any number of processes have
+ * open at once.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter } from "splinter-bus";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("cpu", { user: 12, idle: 88 });
+ * console.log(store.getJSON("cpu")); // { user: 12, idle: 88 }
+ * ```
+ *
+ * @module
+ */
+import { type SplinterConstructor, splinterFor } from "../splinter.ts";
+import type { Store } from "../store.ts";
+import { runtime } from "./runtime.ts";
+
+export * from "../errors.ts";
+export * from "../types.ts";
+export type { SplinterConstructor, Store };
+
+/** The ways to open a store. */
+export const Splinter: SplinterConstructor = splinterFor(runtime);
+
+/** An open store. */
+export type Splinter = Store;

@@ -1,0 +1,36 @@
+/**
+ * What the class needs from Bun.
+ *
+ * @module
+ */
+import { dlopen } from "bun:ffi";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Native, Runtime } from "../native.ts";
+import { VALUE_AT } from "../scratch.ts";
+import { symbols } from "./symbols.ts";
+
+/** Up to this length a loop beats the built-in copy. */
+const SHORT_COPY = 32;
+
+/** Bun. */
+export const runtime: Runtime = {
+  load(path: string): Native {
+    if (!existsSync(path)) throw new Error("there is no such file");
+    return dlopen(path, symbols).symbols;
+  },
+
+  env: (name) => process.env[name],
+
+  resolve: (specifier) => fileURLToPath(import.meta.resolve(specifier)),
+
+  // Bun leaves permissions to the system.
+  permit() {},
+
+  copyOut({ bytes }, length) {
+    if (length > SHORT_COPY) return bytes.slice(VALUE_AT, VALUE_AT + length);
+    const copy = new Uint8Array(length);
+    for (let i = 0; i < length; i++) copy[i] = bytes[VALUE_AT + i];
+    return copy;
+  },
+};

@@ -1,0 +1,31 @@
+/**
+ * Splinter for Deno: a message bus and key-value store in shared memory or in a file, which any number of processes
+ * have open at once.
+ *
+ * It takes `--allow-ffi=PATH` for the native library, `--allow-read=PATH` and `--allow-write=PATH` for the store (of
+ * shared memory the path is `/dev/shm/NAME`), and nothing else. What is missing is named by a `PermissionError`.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("cpu", { user: 12, idle: 88 });
+ * console.log(store.getJSON("cpu")); // { user: 12, idle: 88 }
+ * ```
+ *
+ * @module
+ */
+import { type SplinterConstructor, splinterFor } from "../splinter.ts";
+import type { Store } from "../store.ts";
+import { runtime } from "./runtime.ts";
+
+export * from "../errors.ts";
+export * from "../types.ts";
+export type { SplinterConstructor, Store };
+
+/** The ways to open a store. */
+export const Splinter: SplinterConstructor = splinterFor(runtime);
+
+/** An open store. */
+export type Splinter = Store;

@@ -1,0 +1,55 @@
+/**
+ * What the class needs from Deno.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { PermissionError } from "../errors.ts";
+import type { Native, Runtime } from "../native.ts";
+import { Slab } from "./slab.ts";
+import { symbols } from "./symbols.ts";
+
+const slab = new Slab();
+
+/** Deno. */
+export const runtime: Runtime = {
+  load(path: string): Native {
+    // Where we may look, a file that is not there needs no permission.
+    const mayLook = isGranted({ name: "read", path });
+    if (mayLook && !existsSync(path)) throw new Error("there is no such file");
+    // Nobody is asked about files that may not be there.
+    if (mayLook ? !isAllowed({ name: "ffi", path }) : !isGranted({ name: "ffi", path })) {
+      throw denied("load", "ffi", path);
+    }
+    return Deno.dlopen(path, symbols).symbols;
+  },
+
+  env(name: string): string | undefined {
+    if (!isGranted({ name: "env", variable: name })) throw denied("read", "env", name);
+    return Deno.env.get(name);
+  },
+
+  resolve(specifier: string): string {
+    return fileURLToPath(import.meta.resolve(specifier));
+  },
+
+  permit(path: string, access: "read" | "write"): void {
+    if (!isAllowed({ name: access, path })) throw denied(access, access, path);
+  },
+
+  copyOut: (scratch, length) => slab.copyOut(scratch, length),
+};
+
+function isGranted(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(permission).state === "granted";
+}
+
+/** Asks the user if need be; without a terminal the answer is no. */
+function isAllowed(permission: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.requestSync(permission).state === "granted";
+}
+
+function denied(verb: string, flag: string, what: string): PermissionError {
+  return new PermissionError(`No permission to ${verb} "${what}", run again with --allow-${flag}=${what}`);
+}

@@ -1,0 +1,170 @@
+/**
+ * The memory that a handle shares with the native library, so that no call has to pass a buffer: results, key and value
+ * each have their place in it.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { InvalidArgumentError, KeyInvalidError, KeyTooLongError } from "./errors.ts";
+
+const KEY_AT = 64;
+const KEY_ROOM = 1088;
+
+/** Where the value begins. */
+export const VALUE_AT = KEY_AT + KEY_ROOM;
+
+/** A larger value than this goes through a buffer of its own. */
+const MAX_VALUE_ROOM = 65_536;
+
+/** Up to this length a loop beats the encoder, which costs more to call. */
+const SHORT_TEXT = 32;
+
+/** Up to this length the quicker call beats the quicker decoder. */
+const SHORT_SLICE = 256;
+
+const MAX_ASCII = 0x7f;
+
+const encoder = new TextEncoder();
+// A store gives back what was put in, a leading U+FEFF too.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The scratch memory of one handle. */
+export class Scratch {
+  /** All of it. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** All of it, four bytes at a time. */
+  readonly words: Int32Array;
+  /** The results: an epoch, or a slot snapshot. */
+  readonly results: DataView;
+  /** The largest value that fits. */
+  readonly room: number;
+
+  readonly #key: Uint8Array;
+  readonly #value: Uint8Array;
+  readonly #buffer: Buffer;
+
+  /**
+   * Allocates the memory.
+   *
+   * @param maxValueSize The largest value of the store, in bytes.
+   */
+  constructor(maxValueSize: number) {
+    // Rounded up, so that the words cover it.
+    this.room = (Math.min(maxValueSize, MAX_VALUE_ROOM) + 7) & ~7;
+    // An ArrayBuffer made first never moves, whatever its size: the native library keeps its address.
+    const memory = new ArrayBuffer(VALUE_AT + this.room);
+    this.bytes = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
+    this.results = new DataView(memory, 0, KEY_AT);
+    this.#key = new Uint8Array(memory, KEY_AT, KEY_ROOM);
+    this.#value = new Uint8Array(memory, VALUE_AT);
+    this.#buffer = Buffer.from(memory);
+  }
+
+  /**
+   * Puts a key in its place.
+   *
+   * @param key The key.
+   * @returns Its length in bytes.
+   */
+  putKey(key: string): number {
+    if (typeof key !== "string") {
+      throw new InvalidArgumentError(`Key must be a string, not ${typeof key}`);
+    }
+    const length = key.length;
+    if (length > KEY_ROOM) throw keyTooLong(key);
+    const bytes = this.bytes;
+    let seen = 0;
+    let i = 0;
+    // Four at a time, which is a fifth quicker in one of the runtimes.
+    for (; i < length - 3; i += 4) {
+      const a = key.charCodeAt(i);
+      const b = key.charCodeAt(i + 1);
+      const c = key.charCodeAt(i + 2);
+      const d = key.charCodeAt(i + 3);
+      seen |= a | b | c | d;
+      bytes[KEY_AT + i] = a;
+      bytes[KEY_AT + i + 1] = b;
+      bytes[KEY_AT + i + 2] = c;
+      bytes[KEY_AT + i + 3] = d;
+    }
+    for (; i < length; i++) {
+      const code = key.charCodeAt(i);
+      seen |= code;
+      bytes[KEY_AT + i] = code;
+    }
+    if (seen > MAX_ASCII) return this.#putWideKey(key);
+    return length;
+  }
+
+  #putWideKey(key: string): number {
+    if (!key.isWellFormed()) {
+      throw new KeyInvalidError(`Key ${JSON.stringify(key)} has a lone surrogate, which has no UTF-8 form`);
+    }
+    const { read, written } = encoder.encodeInto(key, this.#key);
+    if (read < key.length) throw keyTooLong(key);
+    return written;
+  }
+
+  /**
+   * Puts a text in the place of the value, as UTF-8.
+   *
+   * @param text The text.
+   * @returns Its length in bytes, or -1 if it does not fit.
+   */
+  putText(text: string): number {
+    const length = text.length;
+    if (length > this.room) return -1;
+    if (length <= SHORT_TEXT) {
+      const bytes = this.bytes;
+      let i = 0;
+      for (; i < length; i++) {
+        const code = text.charCodeAt(i);
+        if (code > MAX_ASCII) break;
+        bytes[VALUE_AT + i] = code;
+      }
+      if (i === length) return length;
+    }
+    const { read, written } = encoder.encodeInto(text, this.#value);
+    return read === length ? written : -1;
+  }
+
+  /**
+   * Decodes the value.
+   *
+   * @param length Its length in bytes.
+   * @returns The text; what is not UTF-8 becomes U+FFFD.
+   */
+  text(length: number): string {
+    return length <= SHORT_SLICE
+      ? this.#buffer.toString("utf8", VALUE_AT, VALUE_AT + length)
+      : decoder.decode(this.#value.subarray(0, length));
+  }
+}
+
+/**
+ * Encodes a text as UTF-8.
+ *
+ * @param text The text.
+ * @returns Its bytes.
+ */
+export function encode(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/**
+ * Decodes UTF-8.
+ *
+ * @param bytes The bytes.
+ * @returns The text; what is not UTF-8 becomes U+FFFD.
+ */
+export function decode(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+/** No store takes such a key: the place of the key is larger than any key. */
+function keyTooLong(key: string): KeyTooLongError {
+  return new KeyTooLongError(
+    `Key of ${key.length} characters is too long, no store takes keys of more than 1024 bytes`,
+  );
+}

@@ -1,0 +1,96 @@
+/** Compares what this side declares with what `splinter_bus.h` says: drift fails here, not in a crash. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { ERROR_NUMBERS } from "../errors.ts";
+import * as layout from "../layout.ts";
+import type { Suite } from "./suite.ts";
+
+/** A function as a runtime declares it. */
+export interface Signature {
+  parameters: readonly string[];
+  result: string;
+}
+
+/** How C spells the types that cross the border by value. */
+const SCALARS: Record<string, { type: string; bytes: number }> = {
+  uint64_t: { type: "u64", bytes: 8 },
+  uint32_t: { type: "u32", bytes: 4 },
+  int32_t: { type: "i32", bytes: 4 },
+  uint8_t: { type: "u8", bytes: 1 },
+  char: { type: "u8", bytes: 1 },
+};
+
+/** Registers the comparison for the symbol table of one runtime. */
+export function headerTests(test: Suite["test"], symbols: Record<string, Signature>): void {
+  test("Every symbol has the signature of the header", () => {
+    const declared = functionsOf(readHeader());
+    for (const [name, { parameters, result }] of Object.entries(symbols)) {
+      assert.deepEqual({ parameters: [...parameters], result }, declared.get(name), name);
+    }
+  });
+
+  test("Every error has the number of the header", () => {
+    // Only results that are no success are negative.
+    const declared = [...readHeader().matchAll(/\bSPL_(\w+)\W+-(\d+)\b/g)].map((
+      [, name, number],
+    ) => [name, Number(number)]);
+    const { LIBRARY_NOT_FOUND: _, ...ours } = ERROR_NUMBERS;
+    assert.deepEqual(Object.fromEntries(declared), { NO_KEY: -layout.NO_KEY, ...ours });
+  });
+
+  test("Every struct has the layout of the header", () => {
+    const structs: [name: string, offsets: Record<string, number>, size: number][] = [
+      ["spl_options", layout.OPTIONS, layout.OPTIONS_BYTES],
+      ["spl_error", layout.ERROR, layout.ERROR_BYTES],
+      ["spl_slot_snapshot", layout.SLOT, layout.SLOT_BYTES],
+      ["spl_header_snapshot", layout.HEADER, layout.HEADER_BYTES],
+    ];
+    const header = readHeader();
+    for (const [name, offsets, size] of structs) {
+      assert.deepEqual(structOf(header, name), { offsets: { ...offsets }, size }, name);
+    }
+    assert.equal(structOf(header, "spl_cursor").size, layout.CURSOR_BYTES);
+  });
+}
+
+/** The header without its comments. */
+function readHeader(): string {
+  const text = readFileSync(new URL("../../rust/ffi/splinter_bus.h", import.meta.url), "utf8");
+  return text.replace(/\/\*[^]*?\*\/|\/\/.*/g, "");
+}
+
+function functionsOf(header: string): Map<string, Signature> {
+  const functions = new Map<string, Signature>();
+  for (const [, result, name, parameters] of header.matchAll(/^([\w ]+[ *])(spl_\w+)\(([^)]*)\);/gm)) {
+    const list = parameters.split(",").map((parameter) => parameter.trim()).filter((text) => text !== "void");
+    functions.set(name, { parameters: list.map(typeOf), result: typeOf(result) });
+  }
+  return functions;
+}
+
+/** What a runtime calls a parameter or a result: handles are pointers, every other pointer is a buffer. */
+function typeOf(declaration: string): string {
+  if (declaration.includes("*")) return /\bspl_store\b/.test(declaration) ? "pointer" : "buffer";
+  const scalar = Object.keys(SCALARS).find((name) => new RegExp(`\\b${name}\\b`).test(declaration));
+  return scalar === undefined ? declaration : SCALARS[scalar].type;
+}
+
+function structOf(header: string, name: string): { offsets: Record<string, number>; size: number } {
+  const body = new RegExp(`struct ${name} \\{([^}]*)\\}`).exec(header)?.[1];
+  assert.ok(body, `No struct ${name}`);
+  const offsets: Record<string, number> = {};
+  let size = 0;
+  let alignment = 1;
+  for (const [, type, field, count] of body.matchAll(/(\w+) (\w+)(?:\[(\d+)\])?;/g)) {
+    const { bytes } = SCALARS[type];
+    alignment = Math.max(alignment, bytes);
+    size = roundUp(size, bytes);
+    offsets[field] = size;
+    size += bytes * Number(count ?? 1);
+  }
+  return { offsets, size: roundUp(size, alignment) };
+}
+
+function roundUp(value: number, unit: number): number {
+  return Math.ceil(value / unit) * unit;
+}
