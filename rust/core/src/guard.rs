@@ -18,10 +18,12 @@ pub(crate) const FORKED: u8 = 1;
 pub(crate) const REATTACHING: u8 = 2;
 /// Pages of the region are gone: what is read is worth nothing.
 pub(crate) const DAMAGED: u8 = 3;
+/// This process was forked off, and the file could not be opened anew: nobody's death can be proved, so nothing is written.
+pub(crate) const LOST: u8 = 4;
 
 /// A mapping that is watched over, until [`Watch::end`].
 pub(crate) struct Watch {
-    /// What has happened to the mapping: [`OPEN`], [`FORKED`], [`REATTACHING`] or [`DAMAGED`].
+    /// What has happened to the mapping: one of the states above.
     pub(crate) state: AtomicU8,
     used: AtomicBool,
     base: AtomicUsize,
@@ -211,9 +213,9 @@ extern "C" fn in_forked_child() {
         let base = ptr::with_exposed_provenance_mut(watch.base.load(Ordering::Relaxed));
         let path = DescriptorPath::new(fd);
         // SAFETY: only calls that are allowed between `fork` and `exec`. The path is NUL-terminated. The range is the
-        // mapping of this very file, which stays where it is and of what length it is. If the file cannot be opened anew,
-        // the descriptor is still given up: the store says so at its next use.
-        unsafe {
+        // mapping of this very file, which stays where it is and as long as it is. If the file cannot be opened anew, the
+        // descriptor is given up all the same.
+        let renewed = unsafe {
             let renewed = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
             let replacement = if renewed >= 0 {
                 let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -224,9 +226,12 @@ extern "C" fn in_forked_child() {
             };
             libc::dup3(replacement, fd, libc::O_CLOEXEC);
             libc::close(replacement);
-        }
+            renewed >= 0
+        };
         if watch.state.load(Ordering::Relaxed) != DAMAGED {
-            watch.state.store(FORKED, Ordering::Relaxed);
+            watch
+                .state
+                .store(if renewed { FORKED } else { LOST }, Ordering::Relaxed);
         }
     }
 }

@@ -72,7 +72,7 @@ impl Region {
             let cell = self.journal_entry(position);
             let found = cell.load(Ordering::Relaxed);
             match lap.wrapping_sub(found) & LAP_MASK {
-                0 => position += 1,
+                0 => position = position.wrapping_add(1),
                 1 => {
                     // Release: a follower that sees the entry sees the change. Nothing but this very entry of the lap
                     // before can be replaced, so a writer that slept for a lap appends further on.
@@ -100,7 +100,7 @@ impl Region {
         if position % HINT_STRIDE == HINT_STRIDE - 1 {
             let hint = tail.load(Ordering::Relaxed);
             if hint <= position {
-                let _ = tail.compare_exchange(hint, position + 1, Ordering::Relaxed, Ordering::Relaxed);
+                let _ = tail.compare_exchange(hint, position.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | stripes    | 256 x 64                    | locks that inserters and deleters of a home chunk share      |
 //! | free       | 1 bit a slot                | where an insert looks for a slot                             |
 //! | reserved   | 1 bit a value chunk         | which value chunks have disk or memory behind them           |
-//! | index      | 64 a chunk, ⌈slots/8⌉       | tags and slot numbers ([`Chunk`])                            |
+//! | index      | 64 a chunk, ⌈slots/6⌉       | tags and slot numbers ([`Chunk`])                            |
 //! | slots      | 40 + key, rounded to 64     | state, lock, lengths and key of a slot ([`Slot`])            |
 //! | attributes | 64 a slot                   | what is read seldom: hash, birth, deadline ([`Attributes`])  |
 //! | journal    | 8 an entry                  | ring of the last changes                                     |
@@ -60,8 +60,9 @@ pub(crate) const STRIPES: usize = 256;
 pub(crate) const BUCKETS: usize = 64;
 /// Entries of an index chunk.
 pub(crate) const CHUNK_CELLS: usize = 12;
-/// Index chunks are dimensioned for this many keys each: one and a half times the room that is needed when full.
-const CHUNK_KEYS: usize = 8;
+/// Index chunks are dimensioned for this many keys each: twice the room that is needed when full. With eight keys (1.5 times
+/// the room) a miss in a store that is 95% full reads 1.07 chunks at first and 1.36 after long churn; with six 1.01 and 1.04.
+const CHUNK_KEYS: usize = 6;
 /// Bytes of the labels part.
 const LABELS_BYTES: usize = 64 * 64;
 /// Value buffers get their disk or memory in chunks of about this size.

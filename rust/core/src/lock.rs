@@ -88,7 +88,7 @@ impl Backoff {
 }
 
 impl Writer<'_> {
-    /// Takes a lock if it is free. Acquire pairs with the release of [`release`]: what its last owner did is seen.
+    /// Takes a lock if it is free, by [`Self::exchange`].
     #[inline]
     pub(crate) fn try_lock(&self, lock: &AtomicU64) -> Attempt {
         match self.exchange(lock) {
@@ -98,6 +98,15 @@ impl Writer<'_> {
         }
     }
 
+    /// [`Self::exchange`] for those who try again and again: looks before it asks for the cache line.
+    fn look_and_exchange(&self, lock: &AtomicU64) -> std::result::Result<(), Token> {
+        match lock.load(Ordering::Relaxed) {
+            0 => self.exchange(lock),
+            owner => Err(Token::from_bits(owner)),
+        }
+    }
+
+    /// Acquire pairs with the release of [`release`]: what the lock's last owner did is seen.
     #[inline]
     fn exchange(&self, lock: &AtomicU64) -> std::result::Result<(), Token> {
         lock.compare_exchange(0, self.me.bits(), Ordering::Acquire, Ordering::Relaxed)
@@ -139,7 +148,7 @@ impl Writer<'_> {
         let mut backoff = Backoff::new(self.patience);
         let mut starving = false;
         let result = loop {
-            match self.exchange(&words.lock) {
+            match self.look_and_exchange(&words.lock) {
                 Ok(()) => break Ok(Attempt::Taken),
                 Err(owner) if backoff.is_suspicious() && self.region.is_dead(self.me, owner) => {
                     break Ok(Attempt::Dead(owner));
@@ -180,7 +189,7 @@ impl Writer<'_> {
         let lock = &self.region.stripe(chunk).lock;
         let mut backoff = Backoff::new(self.patience);
         loop {
-            match self.exchange(lock) {
+            match self.look_and_exchange(lock) {
                 Ok(()) => return Ok(()),
                 Err(owner) if backoff.is_suspicious() && self.region.is_dead(self.me, owner) => {
                     // Noted first: after a death between the two the note only costs a recount.

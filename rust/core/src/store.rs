@@ -247,6 +247,12 @@ impl Store {
                 }
                 Err(guard::OPEN) => return Ok(()),
                 Err(guard::REATTACHING) => std::thread::yield_now(),
+                Err(guard::LOST) => {
+                    return Err(Error::Io {
+                        action: "open the store anew after a fork",
+                        errno: libc::EBADF,
+                    });
+                }
                 Err(_) => return self.region.check_intact(),
             }
         }
@@ -258,6 +264,12 @@ impl Store {
             patience: Duration::ZERO,
             ..self.writer()?
         })
+    }
+
+    /// An error as it is told: where pages are gone, that is the cause of whatever else was found.
+    #[inline]
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
+        result.or_else(|error| self.region.check_intact().and(Err(error)))
     }
 
     /// Stores a value under a key, whether the key exists or not. Returns the epoch of the change.
@@ -272,7 +284,7 @@ impl Store {
     /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`]. The key is unchanged then.
     #[inline]
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
-        self.writer()?.set(key.as_ref(), value.as_ref(), 0)
+        self.told(self.writer()?.set(key.as_ref(), value.as_ref(), 0))
     }
 
     /// [`Self::set`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
@@ -281,7 +293,7 @@ impl Store {
     ///
     /// As there.
     pub fn try_set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
-        self.impatient_writer()?.set(key.as_ref(), value.as_ref(), 0)
+        self.told(self.impatient_writer()?.set(key.as_ref(), value.as_ref(), 0))
     }
 
     /// Copies a value to the start of `buffer` and returns its length in bytes; `None` if there is no such key.
@@ -322,7 +334,7 @@ impl Store {
     ///
     /// As for [`Self::set`], but for `ValueTooLarge`, `Full` and `NoSpace`.
     pub fn unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
-        self.writer()?.unset(key.as_ref())
+        self.told(self.writer()?.unset(key.as_ref()))
     }
 
     /// [`Self::unset`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
@@ -331,7 +343,7 @@ impl Store {
     ///
     /// As there.
     pub fn try_unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
-        self.impatient_writer()?.unset(key.as_ref())
+        self.told(self.impatient_writer()?.unset(key.as_ref()))
     }
 
     /// Whether there is such a key.

@@ -194,7 +194,7 @@ impl Writer<'_> {
     /// Whether a step may begin anew. Without patience too: nobody is waited for, and each repetition means that
     /// somebody else got on; but not for ever.
     fn may_repeat(&self, backoff: &mut Backoff) -> bool {
-        region_is_intact(self.region) && (self.patience.is_zero() || backoff.pause())
+        self.region.check_intact().is_ok() && (self.patience.is_zero() || backoff.pause())
     }
 
     /// `seen`: the state in which the slot was seen to hold the key.
@@ -370,7 +370,7 @@ impl Writer<'_> {
         let mut starving = None;
         let result = loop {
             if region.find(hash, key).is_none() {
-                break region.key(key).map(|_| None);
+                break region.check_intact().and_then(|()| region.key(key)).map(|_| None);
             }
             if let Err(error) = self.lock_stripe(home) {
                 break Err(error);
@@ -445,10 +445,6 @@ impl Writer<'_> {
             region.attributes(slot).hash.store(0, Ordering::Release);
         }
     }
-}
-
-fn region_is_intact(region: &Region) -> bool {
-    region.check_intact().is_ok()
 }
 
 #[cfg(test)]
