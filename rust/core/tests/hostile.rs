@@ -47,6 +47,28 @@ fn assert_bytes_refused(bytes: &[u8], expected: ErrorCode, what: &str) {
     assert!(std::fs::read(&path).unwrap() == bytes, "changed: {what}");
 }
 
+/// The tests know the layout by its description: were it wrong, they would damage something else than they say.
+#[test]
+fn a_region_is_as_long_as_its_description_says() {
+    for (slots, value, key, journal) in [
+        (1, 1, 1, 64),
+        (8, 192, 16, 64),
+        (100, 4096, 64, 4096),
+        (1000, 100_000, 1024, 128),
+    ] {
+        let geometry = Geometry::new(slots, value)
+            .and_then(|geometry| geometry.with_max_key_bytes(key))
+            .and_then(|geometry| geometry.with_journal_entries(journal))
+            .unwrap();
+        let store = OpenOptions::new().geometry(geometry).anonymous().unwrap();
+        let region_bytes = store.header_snapshot().unwrap().region_bytes;
+        assert_eq!(region_bytes, Parts::of(&geometry).region_bytes as u64, "{geometry:?}");
+        store.set("k", "v").unwrap();
+        let offset = store.slot_snapshot("k").unwrap().unwrap().value_offset as usize;
+        assert!(Parts::of(&geometry).values.contains(&offset), "{geometry:?}");
+    }
+}
+
 #[test]
 fn what_does_not_exist_is_no_such_store() {
     let directory = tempdir().unwrap();

@@ -10,7 +10,7 @@ mod process;
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -168,6 +168,33 @@ fn the_death_of_a_stores_giver_is_seen_by_those_who_keep_his_descriptor() {
         3,
         "the giver is dead, and its lock is kept by the descriptor that it gave"
     );
+}
+
+/// A child that may not open the file anew cannot prove to others that it lives, so it must not write.
+#[test]
+fn a_forked_child_without_the_right_to_open_the_file_does_not_write() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("s");
+    let store = small().create(&path).unwrap();
+    store.set("k", "v").unwrap();
+    in_child(|_| {
+        let mine = Store::open(&path).unwrap();
+        // The owner too is refused then.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        become_nobody(directory.path());
+        mine.set("k", "without the right to open it again").unwrap();
+        in_child(|_| {
+            assert_eq!(
+                mine.get_vec("k").unwrap().unwrap(),
+                b"without the right to open it again"
+            );
+            for refused in [code(mine.set("k", "unproved")), code(mine.unset("k"))] {
+                assert!(matches!(refused, ErrorCode::Permission | ErrorCode::Io), "{refused:?}");
+            }
+        });
+        mine.set("k", "still works").unwrap();
+    });
+    assert_eq!(store.get_vec("k").unwrap().unwrap(), b"still works");
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Parts {
             stripes: part(256 * 64),
             free: part(slots.div_ceil(64) * 8),
             reserved: part(slots.div_ceil(chunk_slots).div_ceil(64) * 8),
-            index: part(slots.div_ceil(8) * 64),
+            index: part(slots.div_ceil(6) * 64),
             slots: part(slots * slot_bytes),
             slot_bytes,
             attributes: part(slots * 64),
