@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::create::{Unpublished, directory_of};
 use crate::error::{Error, Result};
 use crate::layout::FLAG_AUTO_VACUUM;
-use crate::options::OpenOptions;
+use crate::options::{OpenOptions, file_path};
 use crate::region::Region;
 use crate::store::Store;
 use crate::sync::Ordering;
@@ -25,14 +25,14 @@ impl Store {
     /// [`Error::Exists`] if anything has that name; [`Error::NoSpace`], [`Error::Permission`], [`Error::Io`],
     /// [`Error::Corrupt`]. Nothing is left behind then.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        let path = &file_path(path.as_ref())?;
         let io = |error| Error::from_os("write the backup", &error);
         let mode = self.region().file().metadata().map_err(io)?.permissions().mode();
         let unpublished = Unpublished::new(path, mode & 0o777)?;
         let flags = if self.auto_vacuum()? { FLAG_AUTO_VACUUM } else { 0 };
         Region::format(unpublished.file(), *self.geometry(), flags)?;
         let file = unpublished.file().try_clone().map_err(io)?;
-        let copy = OpenOptions::new().attach(file, path.into())?;
+        let copy = OpenOptions::new().attach(file, path.clone())?;
         self.copy_keys(&copy)?;
         copy.sync()?;
         copy.close();

@@ -190,6 +190,9 @@ impl Error {
             libc::EEXIST => Self::Exists,
             libc::EACCES | libc::EPERM | libc::EROFS => Self::Permission { action },
             libc::ENOSPC | libc::EDQUOT => Self::NoSpace,
+            libc::ENAMETOOLONG => Self::InvalidArgument {
+                reason: "the path, or a name in it, is too long".into(),
+            },
             errno => Self::Io { action, errno },
         }
     }

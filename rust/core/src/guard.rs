@@ -54,7 +54,7 @@ impl Watch {
         let watch = Self::unused();
         watch.state.store(OPEN, Ordering::Relaxed);
         watch.fd.store(fd, Ordering::Relaxed);
-        watch.base.store(base.expose_provenance(), Ordering::Relaxed);
+        watch.base.store(base as usize, Ordering::Relaxed);
         // Release: whoever sees the length sees the rest.
         watch.bytes.store(bytes, Ordering::Release);
         watch
@@ -155,10 +155,12 @@ fn install() {
 /// that is not ours goes to whoever handled the signal before.
 extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid `siginfo_t` to a SA_SIGINFO handler.
-    let address = unsafe { (*info).si_addr() } as usize;
+    let (cause, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    // Not by an access, but sent by somebody: then there is no address.
+    let was_sent = cause <= 0;
     let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
     for watch in Watch::all() {
-        if watch.contains(address) {
+        if !was_sent && watch.contains(address) {
             watch.state.store(DAMAGED, Ordering::SeqCst);
             // SAFETY: the page lies within our own mapping, which stays reserved for us until `Watch::end`.
             let page = unsafe {
@@ -179,10 +181,16 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
     // SAFETY: `install` wrote it before this handler was installed.
     let previous = unsafe { (*PREVIOUS.0.get()).assume_init_ref() };
     match previous.sa_sigaction {
+        libc::SIG_IGN if was_sent => {}
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: restoring the default is what the signal would have met without us; the access then repeats and
-            // ends the process with the right cause.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+            // SAFETY: restoring the default is what the signal would have met without us. An access repeats and then ends
+            // the process with the right cause; a signal that was sent is sent again.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                if was_sent {
+                    libc::raise(signal);
+                }
+            }
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: a handler installed with SA_SIGINFO has this signature.
@@ -198,28 +206,22 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
     }
 }
 
-/// In a forked child, before anything else runs there: opens every store's file anew, under the same descriptor and at the
-/// same addresses.
+/// In a forked child, before anything else runs there: gives up the open files that prove the parent's life, and opens the
+/// same ones anew under the same descriptors.
 ///
-/// A child shares its parent's open files, and with them the lock that proves the parent's life; a mapping too keeps the open
-/// file that it was made from. Were either kept, the parent would seem alive until the child ends too.
+/// A child shares its parent's open files. Were it to keep these, the parent would seem alive until the child ends too.
 extern "C" fn in_forked_child() {
     for watch in Watch::all() {
         let fd = watch.fd.load(Ordering::Relaxed);
-        let bytes = watch.bytes.load(Ordering::Acquire);
-        if bytes == 0 || fd < 0 {
+        if watch.bytes.load(Ordering::Acquire) == 0 || fd < 0 {
             continue;
         }
-        let base = ptr::with_exposed_provenance_mut(watch.base.load(Ordering::Relaxed));
         let path = DescriptorPath::new(fd);
-        // SAFETY: only calls that are allowed between `fork` and `exec`. The path is NUL-terminated. The range is the
-        // mapping of this very file, which stays where it is and as long as it is. If the file cannot be opened anew, the
-        // descriptor is given up all the same.
+        // SAFETY: only calls that are allowed between `fork` and `exec`; the path is NUL-terminated. If the file cannot be
+        // opened anew, the descriptor is given up all the same.
         let renewed = unsafe {
             let renewed = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
             let replacement = if renewed >= 0 {
-                let protection = libc::PROT_READ | libc::PROT_WRITE;
-                libc::mmap(base, bytes, protection, libc::MAP_SHARED | libc::MAP_FIXED, renewed, 0);
                 renewed
             } else {
                 libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC)

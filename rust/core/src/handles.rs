@@ -44,6 +44,13 @@ impl Token {
     }
 }
 
+/// A place in the table whose owner is dead, and what it said when he was seen to be.
+#[derive(Debug)]
+pub(crate) struct DeadHandle {
+    index: usize,
+    incarnation: u64,
+}
+
 impl Region {
     /// Takes a free place in the table of handles, or, if `from_the_dead`, one whose owner is dead. `None` if there is none.
     ///
@@ -51,16 +58,17 @@ impl Region {
     /// looks for them.
     pub(crate) fn try_attach(&self, from_the_dead: bool) -> Result<Option<Token>> {
         let io = |error| Error::from_os("lock a byte of the store", &error);
+        let life = self.life()?;
         for index in 0..HANDLES {
             let handle = self.handle(index);
             let is_free = || handle.incarnation.load(Ordering::Acquire) == 0;
-            if !(from_the_dead || is_free()) || !sys::try_hold(self.file(), index).map_err(io)? {
+            if !(from_the_dead || is_free()) || !sys::try_hold(life, index).map_err(io)? {
                 continue;
             }
             // The byte is ours, so nobody else takes the place; but it may have been taken, and its owner have died, since
             // the look above.
             if !(from_the_dead || is_free()) {
-                sys::release_hold(self.file(), index);
+                sys::release_hold(life, index);
                 continue;
             }
             // Never 0, and never the same twice: there are 2^48 of them.
@@ -79,7 +87,9 @@ impl Region {
     /// Gives a place back. The owner holds no lock any more.
     pub(crate) fn detach(&self, token: Token) {
         self.handle(token.index()).incarnation.store(0, Ordering::Release);
-        sys::release_hold(self.file(), token.index());
+        if let Ok(life) = self.life() {
+            sys::release_hold(life, token.index());
+        }
     }
 
     /// Whether the owner of a lock word is proved to be dead. `me` is alive: another thread of it holds the lock.
@@ -97,21 +107,21 @@ impl Region {
     }
 
     /// Places whose owners are dead.
-    pub(crate) fn dead_handles(&self, me: Token) -> Vec<Token> {
+    pub(crate) fn dead_handles(&self, me: Token) -> Vec<DeadHandle> {
         (0..HANDLES)
+            .filter(|&index| index != me.index())
             .filter_map(|index| {
                 let incarnation = self.handle(index).incarnation.load(Ordering::Acquire);
-                let token = Token::new(index, incarnation);
-                (incarnation != 0 && self.is_dead(me, token)).then_some(token)
+                (incarnation != 0 && !self.is_held(index)).then_some(DeadHandle { index, incarnation })
             })
             .collect()
     }
 
     /// Frees the place of a dead owner all of whose locks have been taken over.
-    pub(crate) fn bury(&self, token: Token) {
+    pub(crate) fn bury(&self, dead: &DeadHandle) {
         // The exchange fails if another janitor was faster and the place is somebody else's now.
-        let _ = self.handle(token.index()).incarnation.compare_exchange(
-            token.incarnation(),
+        let _ = self.handle(dead.index).incarnation.compare_exchange(
+            dead.incarnation,
             0,
             Ordering::Release,
             Ordering::Relaxed,
@@ -120,7 +130,8 @@ impl Region {
 
     fn is_held(&self, index: usize) -> bool {
         // Where the system cannot tell, nobody is declared dead.
-        sys::is_held(self.file(), index).unwrap_or(true)
+        self.life()
+            .map_or(true, |life| sys::is_held(life, index).unwrap_or(true))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -269,12 +270,13 @@ impl OpenOptions {
         let geometry = self.geometry_to_create()?;
         let unpublished = Unpublished::new(path, self.mode)?;
         Region::format(unpublished.file(), geometry, self.flags())?;
-        unpublished.publish()?;
         let file = unpublished
             .file()
             .try_clone()
             .map_err(|error| Error::from_os("create the store", &error))?;
-        self.attach(file, path.into())
+        let region = Region::map(file, true)?;
+        unpublished.publish()?;
+        Store::new(region, path.into(), self)
     }
 
     fn open_at(&self, path: &Path) -> Result<Store> {
@@ -317,15 +319,22 @@ impl OpenOptions {
     fn location(&self, path: &Path) -> Result<PathBuf> {
         if self.memory {
             memory_path(path)
-        } else if path.as_os_str().is_empty() {
-            Err(Error::InvalidArgument {
-                reason: "the path is empty".into(),
-            })
         } else {
-            // Absolute, so that it names the same store to a process that is elsewhere.
-            std::path::absolute(path).map_err(|error| Error::from_os("find the working directory", &error))
+            file_path(path)
         }
     }
+}
+
+/// The absolute path of a file, so that it names the same file to a process that is elsewhere.
+pub(crate) fn file_path(path: &Path) -> Result<PathBuf> {
+    let invalid = |reason: &'static str| Error::InvalidArgument { reason: reason.into() };
+    if path.as_os_str().is_empty() {
+        return Err(invalid("the path is empty"));
+    }
+    if path.as_os_str().as_bytes().contains(&0) {
+        return Err(invalid("the path contains NUL"));
+    }
+    std::path::absolute(path).map_err(|error| Error::from_os("find the working directory", &error))
 }
 
 /// Where named shared memory is found, as `shm_open` finds it.
@@ -351,9 +360,6 @@ pub(crate) fn open_regular(path: &Path, writable: bool) -> Result<File> {
             Some(libc::ELOOP) => not_a_store("it is a symbolic link"),
             Some(libc::EISDIR) => not_a_store("it is a directory"),
             Some(libc::ENXIO | libc::ENODEV) => not_a_store("it is not a regular file"),
-            Some(libc::EINVAL | libc::ENAMETOOLONG) => Err(Error::InvalidArgument {
-                reason: "the path cannot be the path of a file".into(),
-            }),
             _ => Err(Error::from_os("open the store", &error)),
         },
     }

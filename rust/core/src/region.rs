@@ -63,6 +63,9 @@ pub(crate) struct Region {
     writable: bool,
     watch: &'static Watch,
     file: File,
+    /// The same file, opened once more, for the locks that prove life; a mapping, or somebody who is handed `file`, would
+    /// keep them beyond this process's death. None if nothing is written.
+    life: Option<File>,
 }
 
 // SAFETY: the mapping is shared memory that is accessed only through atomics and `copy`, from any thread alike.
@@ -126,8 +129,9 @@ impl Region {
         let read_bytes = read_start(&file, &mut start).map_err(io)?;
         let identity = Identity::decode(&start[..read_bytes], metadata.len())?;
         let layout = Layout::new(&identity.geometry);
+        let life = writable.then(|| sys::reopen(&file)).transpose().map_err(io)?;
         let base = sys::map(&file, layout.bytes, writable).map_err(io)?;
-        let fd = if writable { file.as_raw_fd() } else { -1 };
+        let fd = life.as_ref().map_or(-1, File::as_raw_fd);
         let [a, b, c, d, e, f, g, h, ..] = identity.store_id;
         Ok(Self {
             base,
@@ -138,6 +142,7 @@ impl Region {
             writable,
             watch: Watch::begin(base, layout.bytes, fd),
             file,
+            life,
         })
     }
 
@@ -155,6 +160,13 @@ impl Region {
 
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The open file whose locks prove life.
+    pub(crate) fn life(&self) -> Result<&File> {
+        self.life.as_ref().ok_or(Error::Internal {
+            reason: "a read-only handle holds no locks",
+        })
     }
 
     pub(crate) fn writable(&self) -> bool {
@@ -321,7 +333,12 @@ impl Region {
             .store(last_word(key), Ordering::Relaxed);
     }
 
+    /// Zeroes a key, if there is one. The caller holds the slot's lock, and the slot is not live.
     pub(crate) fn zero_key(&self, slot: SlotIndex) {
+        // No key begins with zeros.
+        if self.key_word(slot, 0).load(Ordering::Relaxed) == 0 {
+            return;
+        }
         for i in 0..self.key_room() / 8 {
             self.key_word(slot, i).store(0, Ordering::Relaxed);
         }
@@ -424,9 +441,14 @@ impl Region {
 
     /// Waits until everything that was written is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
+        let io = |error| Error::from_os("sync the store", &error);
+        // Pages beyond a file's end are nobody's: the kernel would sync them without a word.
+        if self.file.metadata().map_err(io)?.len() < self.layout.bytes as u64 {
+            self.watch.state.store(guard::DAMAGED, Ordering::SeqCst);
+        }
+        self.check_intact()?;
         // SAFETY: the mapping lives as long as `self`.
-        unsafe { sys::sync_mapping(self.base, self.layout.bytes) }
-            .map_err(|error| Error::from_os("sync the store", &error))
+        unsafe { sys::sync_mapping(self.base, self.layout.bytes) }.map_err(io)
     }
 
     /// Counts a number in the region that cannot be right.

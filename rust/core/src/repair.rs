@@ -80,7 +80,7 @@ impl Writer<'_> {
         let dead = region.dead_handles(self.me);
         if !dead.is_empty() {
             self.rescue_all()?;
-            for &handle in &dead {
+            for handle in &dead {
                 region.bury(handle);
             }
         }

@@ -93,14 +93,21 @@ impl Ctl {
     }
 }
 
-/// The lengths that belong to one buffer: value (32 bits), type and flags (8 bits each, zero in version 1), key (16 bits).
+/// The lengths that belong to one buffer: value (32 bits), type (8 bits, zero in version 1), flags (8 bits), key (16 bits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptor(u64);
 
+/// Flag: bytes behind the value may hold what was there before.
+const DIRTY: u64 = 1 << 40;
+
 impl Descriptor {
     #[inline]
-    pub(crate) fn new(value_bytes: usize, key_bytes: usize) -> Self {
-        Self(value_bytes as u64 & 0xffff_ffff | (key_bytes as u64) << 48)
+    pub(crate) fn new(value_bytes: usize, key_bytes: usize, dirty: bool) -> Self {
+        Self(value_bytes as u64 & 0xffff_ffff | if dirty { DIRTY } else { 0 } | (key_bytes as u64) << 48)
+    }
+
+    pub(crate) fn is_dirty(self) -> bool {
+        self.0 & DIRTY != 0
     }
 
     #[inline]
@@ -177,7 +184,9 @@ mod tests {
 
     #[test]
     fn lengths_fit_their_descriptor() {
-        let d = Descriptor::new(1 << 30, 1024);
-        assert_eq!((d.value_bytes(), d.key_bytes()), (1 << 30, 1024));
+        for dirty in [false, true] {
+            let d = Descriptor::new(1 << 30, 1024, dirty);
+            assert_eq!((d.value_bytes(), d.key_bytes(), d.is_dirty()), (1 << 30, 1024, dirty));
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::guard;
 use crate::handles::Token;
 use crate::layout::{FLAG_AUTO_VACUUM, FORMAT_VERSION, Geometry, MAGIC};
 use crate::lock::Writer;
-use crate::options::{OpenOptions, memory_path, open_regular};
+use crate::options::{OpenOptions, file_path, memory_path, open_regular};
 use crate::region::Region;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -139,8 +139,8 @@ impl Store {
     /// [`Error::NoSuchStore`]; [`Error::NotAStore`] if the file is something else, which is left alone;
     /// [`Error::Permission`], [`Error::Io`].
     pub fn remove(path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let file = open_regular(path, false)?;
+        let path = file_path(path.as_ref())?;
+        let file = open_regular(&path, false)?;
         let mut start = [0; 4];
         let is_store = std::os::unix::fs::FileExt::read_exact_at(&file, &mut start, 0).is_ok()
             && u32::from_le_bytes(start) == MAGIC;
@@ -306,12 +306,23 @@ impl Store {
     /// replaced the value faster than it could be copied for as long as the lock timeout.
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
-        self.read_value(key.as_ref(), |view| {
+        let mut touched_bytes = 0;
+        let found = self.read_value(key.as_ref(), |view| {
             if view.value_bytes <= buffer.len() {
                 view.copy_to(buffer);
+                touched_bytes = touched_bytes.max(view.value_bytes);
             }
             Ok(view.value_bytes)
-        })
+        });
+        let valid_bytes = match found {
+            Ok(Some(bytes)) if bytes <= buffer.len() => bytes,
+            _ => 0,
+        };
+        // An attempt that failed has copied more than the one that succeeded: nobody is to see the rest.
+        if touched_bytes > valid_bytes {
+            buffer[valid_bytes..touched_bytes].fill(0);
+        }
+        found
     }
 
     /// Returns a copy of a value; `None` if there is no such key.
@@ -427,8 +438,8 @@ impl Store {
 
     /// Sets whether replaced and deleted bytes are zeroed before the call that replaced or deleted them returns.
     ///
-    /// It holds for all processes, from the next write on. What was left behind while it was off goes when its key is next
-    /// written or deleted.
+    /// It holds for all processes, from the next write on. What was left behind while it was off goes when its slot is next
+    /// written: that of a key which still exists with its next change, that of a deleted one when another key takes it.
     ///
     /// # Errors
     ///
@@ -500,7 +511,7 @@ impl Store {
 }
 
 impl AsFd for Store {
-    /// The file, for handing an anonymous store to a child.
+    /// The file, for handing an anonymous store to a child. Whoever keeps it keeps the memory, and nothing else, alive.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.region.file().as_fd()
     }

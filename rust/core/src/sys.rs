@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Where in a file the bytes lie whose locks prove that a handle's owner lives: beyond any region.
 const LIVENESS_OFFSET: i64 = 1 << 60;
@@ -61,6 +61,12 @@ fn open_raw(path: &CStr, flags: i32, mode: u32) -> Result<File> {
             return Err(error);
         }
     }
+}
+
+/// Opens the file of a descriptor once more: another open file, with locks of its own.
+pub(crate) fn reopen(file: &File) -> Result<File> {
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    open_raw(&path, libc::O_RDWR | libc::O_CLOEXEC, 0)
 }
 
 /// Gives an unnamed file its name, unless the name is taken.
@@ -212,7 +218,14 @@ pub(crate) fn futex_wake_all(word: *const AtomicU32) {
 
 /// Whether spinning can help: another processor may be running the one that is waited for.
 pub(crate) fn several_processors() -> bool {
-    std::thread::available_parallelism().is_ok_and(|n| n.get() > 1)
+    // Asking costs some 30 µs. 0: not asked yet; who asks twice gets the same answer.
+    static PROCESSORS: AtomicU32 = AtomicU32::new(0);
+    let mut processors = PROCESSORS.load(Ordering::Relaxed);
+    if processors == 0 {
+        processors = std::thread::available_parallelism().map_or(1, |n| n.get().min(2) as u32);
+        PROCESSORS.store(processors, Ordering::Relaxed);
+    }
+    processors > 1
 }
 
 /// Random bytes from the operating system.

@@ -38,6 +38,9 @@ pub(crate) fn pending_kind(pending: u32, sequence: u64) -> Option<Change> {
         .flatten()
 }
 
+/// How often a write that must not wait begins anew.
+const IMPATIENT_REPETITIONS: u32 = 64;
+
 /// A step that came to an end, or must begin anew because the world changed before its lock was taken.
 enum Step<T> {
     Done(T),
@@ -70,18 +73,26 @@ impl Region {
         self.slot(slot).descriptors[buffer as usize].store(descriptor.bits(), Ordering::Relaxed);
     }
 
+    /// How many bytes of a buffer may hold something.
+    fn held_bytes(&self, slot: SlotIndex, buffer: Buffer) -> usize {
+        if self.descriptor(slot, buffer).is_dirty() {
+            self.geometry().max_value_bytes() as usize
+        } else {
+            self.value_bytes_capped(slot, buffer)
+        }
+    }
+
     /// Zeroes what a buffer holds and says so in its descriptor.
     pub(crate) fn scrub(&self, slot: SlotIndex, buffer: Buffer) {
-        let descriptor = self.descriptor(slot, buffer);
-        self.zero_value(slot, buffer, 0, self.value_bytes_capped(slot, buffer));
-        self.set_descriptor(slot, buffer, Descriptor::new(0, descriptor.key_bytes()));
+        let key_bytes = self.descriptor(slot, buffer).key_bytes();
+        self.zero_value(slot, buffer, 0, self.held_bytes(slot, buffer));
+        self.set_descriptor(slot, buffer, Descriptor::new(0, key_bytes, false));
     }
 
     /// Says that every byte of a buffer may hold something.
     pub(crate) fn declare_unknown(&self, slot: SlotIndex, buffer: Buffer) {
         let key_bytes = self.descriptor(slot, buffer).key_bytes();
-        let all = self.geometry().max_value_bytes() as usize;
-        self.set_descriptor(slot, buffer, Descriptor::new(all, key_bytes));
+        self.set_descriptor(slot, buffer, Descriptor::new(0, key_bytes, true));
     }
 
     /// Marks a slot as being written: from here on the buffer that `ctl` does not name changes.
@@ -95,12 +106,13 @@ impl Region {
     /// Fills the buffer that `ctl` does not name.
     fn fill(&self, slot: SlotIndex, buffer: Buffer, value: &[u8], key_bytes: usize, sterile: bool) {
         // What the buffer held in throughput mode, or nothing.
-        let held_bytes = self.value_bytes_capped(slot, buffer);
+        let held_bytes = self.held_bytes(slot, buffer);
         self.write_value(slot, buffer, value);
         if sterile {
             self.zero_value(slot, buffer, value.len(), held_bytes);
         }
-        self.set_descriptor(slot, buffer, Descriptor::new(value.len(), key_bytes));
+        let dirty = !sterile && held_bytes > value.len();
+        self.set_descriptor(slot, buffer, Descriptor::new(value.len(), key_bytes, dirty));
     }
 
     /// Makes a change visible, by one store. What must follow it stands in `pending` before.
@@ -173,7 +185,7 @@ impl Writer<'_> {
         }
         let hash = region.hash(key);
         let mut backoff = Backoff::new(self.patience);
-        loop {
+        for repetition in 0_u32.. {
             let step = match region.find(hash, key) {
                 Some((slot, seen)) => self.overwrite(slot, seen, key, value)?,
                 None => self.insert(region.key(key)?, hash, value, sequence_min)?,
@@ -181,20 +193,23 @@ impl Writer<'_> {
             match step {
                 Step::Done(epoch) => return Ok(epoch),
                 Step::Rescue(slot, owner) => self.rescue(slot, owner)?,
-                Step::Again if self.may_repeat(&mut backoff) => {}
-                Step::Again => {
-                    return Err(Error::Busy {
-                        what: "the key comes and goes too fast to be written",
-                    });
-                }
+                Step::Again if self.may_repeat(repetition, &mut backoff) => {}
+                Step::Again => break,
             }
         }
+        Err(Error::Busy {
+            what: "the key comes and goes too fast to be written",
+        })
     }
 
-    /// Whether a step may begin anew. Without patience too: nobody is waited for, and each repetition means that
-    /// somebody else got on; but not for ever.
-    fn may_repeat(&self, backoff: &mut Backoff) -> bool {
-        self.region.check_intact().is_ok() && (self.patience.is_zero() || backoff.pause())
+    /// Whether a step may begin anew. Without patience too, for nobody is waited for: each repetition means that somebody
+    /// else got on. But not for ever.
+    fn may_repeat(&self, repetition: u32, backoff: &mut Backoff) -> bool {
+        if self.patience.is_zero() {
+            repetition < IMPATIENT_REPETITIONS
+        } else {
+            backoff.pause()
+        }
     }
 
     /// `seen`: the state in which the slot was seen to hold the key.
@@ -283,8 +298,14 @@ impl Writer<'_> {
         attributes
             .birth
             .store(header.births.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let sterile = region.is_sterile();
+        if sterile {
+            // What a key that was deleted in throughput mode left here.
+            region.zero_key(slot);
+            region.scrub(slot, next.buffer().other());
+        }
         region.write_key(slot, key);
-        region.fill(slot, next.buffer(), value, key.len(), region.is_sterile());
+        region.fill(slot, next.buffer(), value, key.len(), sterile);
         // Release: whoever finds the slot through the index, or takes over after our death, sees the hash.
         fence(Ordering::Release);
         if let Err(error) = region.link(hash, slot).and_then(|()| region.check_intact()) {

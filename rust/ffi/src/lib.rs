@@ -113,7 +113,7 @@ pub struct SplError {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SplOptions {
-    /// `sizeof(spl_options)`.
+    /// `sizeof(struct spl_options)`.
     pub size: u32,
     /// `SPL_FILE`, `SPL_MEMORY` or `SPL_ANONYMOUS`.
     pub kind: u32,
@@ -309,7 +309,7 @@ fn milliseconds(timeout_ms: u32) -> Duration {
 
 fn open_options(given: &SplOptions) -> Result<OpenOptions, Error> {
     if given.size as usize != size_of::<SplOptions>() {
-        return Err(invalid("spl_options.size is not sizeof(spl_options)"));
+        return Err(invalid("spl_options.size is not sizeof(struct spl_options)"));
     }
     if given.kind > SPL_ANONYMOUS {
         return Err(invalid("spl_options.kind is none of the kinds"));
@@ -845,7 +845,7 @@ pub unsafe extern "C" fn spl_scratch_get(store: *const SplStore, key_len: u32) -
 ///
 /// # Safety
 ///
-/// As for `spl_scratch_get`; `buf` is valid for `cap` bytes.
+/// As for `spl_scratch_get`; `buf` is valid for `cap` bytes, none of them in scratch memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spl_scratch_get_into(store: *const SplStore, key_len: u32, buf: *mut u8, cap: u32) -> i32 {
     guarded(|| {
@@ -882,7 +882,7 @@ pub unsafe extern "C" fn spl_scratch_set(store: *const SplStore, key_len: u32, v
 ///
 /// # Safety
 ///
-/// As for `spl_scratch_get`; `value` is valid for `value_len` bytes.
+/// As for `spl_scratch_get`; `value` is valid for `value_len` bytes, none of them in scratch memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spl_scratch_set_from(
     store: *const SplStore,

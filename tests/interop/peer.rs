@@ -1,0 +1,237 @@
+//! The Rust side of the interop tests: does what the driver says with one store, and tells what it
+//! sees.
+//!
+//! The language is described in `peers.ts`. `peer.ts` and `peer.c` do the same in their runtimes.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use splinter::{Error, OpenOptions, Result, Store};
+
+/// The longest that a job without an end goes on, in case that nobody is left to end it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn main() {
+    let mut peer = Peer { store: None };
+    for line in io::stdin().lines() {
+        let line = line.expect("the driver's pipe can be read");
+        let command =
+            Command(serde_json::from_str(&line).expect("a command is an object of strings"));
+        match peer.run(&command) {
+            Ok(result) => println!("{}", json!({ "result": result })),
+            Err(error) => println!("{}", json!({ "error": error.code() as i32 })),
+        }
+    }
+}
+
+struct Command(HashMap<String, String>);
+
+impl Command {
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        let text = self.0.get(name)?;
+        Some(text.parse().expect("a number has 32 bits"))
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        let digits = self.text(name).as_bytes().chunks(2);
+        digits
+            .map(|pair| {
+                let pair = std::str::from_utf8(pair).expect("hex is ASCII");
+                u8::from_str_radix(pair, 16).expect("bytes are in hex")
+            })
+            .collect()
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.text(name) == "true"
+    }
+}
+
+struct Peer {
+    store: Option<Store>,
+}
+
+impl Peer {
+    fn run(&mut self, command: &Command) -> Result<Value> {
+        match command.text("op") {
+            "open" => {
+                self.store = None;
+                let store = self.store.insert(open(command)?);
+                Ok(json!(store.path()))
+            }
+            "close" => {
+                self.store = None;
+                Ok(Value::Null)
+            }
+            "remove" => {
+                let name = command.text("name");
+                if command.is("memory") {
+                    Store::remove_memory(name)?;
+                } else {
+                    Store::remove(name)?;
+                }
+                Ok(Value::Null)
+            }
+            _ => use_store(self.store.as_ref().ok_or(Error::Closed)?, command),
+        }
+    }
+}
+
+fn open(command: &Command) -> Result<Store> {
+    let mut options = OpenOptions::new()
+        .memory(command.is("memory"))
+        .read_only(command.is("read_only"));
+    if let Some(slots) = command.number("slots") {
+        options = options.slots(slots);
+    }
+    if let Some(bytes) = command.number("max_key_bytes") {
+        options = options.max_key_bytes(bytes);
+    }
+    if let Some(bytes) = command.number("max_value_bytes") {
+        options = options.max_value_bytes(bytes);
+    }
+    if let Some(entries) = command.number("journal_entries") {
+        options = options.journal_entries(entries);
+    }
+    let name = command.text("name");
+    match command.text("how") {
+        "open" => options.open(name),
+        "create" => options.create(name),
+        "open_or_create" => options.open_or_create(name),
+        "create_or_open" => options.create_or_open(name),
+        "anonymous" => options.anonymous(),
+        how => panic!("there is no way \"{how}\" to open a store"),
+    }
+}
+
+fn use_store(store: &Store, command: &Command) -> Result<Value> {
+    let key = command.bytes("key");
+    let done = |()| Value::Null;
+    match command.text("op") {
+        "set" | "set_text" => store
+            .set(key, command.bytes("value"))
+            .map(|_epoch| Value::Null),
+        "try_set" => store
+            .try_set(key, command.bytes("value"))
+            .map(|_epoch| Value::Null),
+        "unset" => store.unset(key).map(|found| json!(found)),
+        "try_unset" => store.try_unset(key).map(|found| json!(found)),
+        "get" => get(store, &key),
+        "get_text" => {
+            let value = store.get_vec(key)?;
+            Ok(value.map_or(Value::Null, |value| {
+                json!(hex(String::from_utf8_lossy(&value).as_bytes()))
+            }))
+        }
+        "has" => store.contains(key).map(|has| json!(has)),
+        "epoch" => {
+            let epoch = store.epoch(key)?;
+            Ok(epoch.map_or(Value::Null, |epoch| json!(epoch.to_string())))
+        }
+        "keys" => store
+            .keys_with_prefix(key)
+            .map(|key| key.map(|key| json!(hex(key.as_bytes()))))
+            .collect(),
+        "list" => store
+            .list_with_prefix(key)
+            .map(|entry| {
+                entry.map(|entry| {
+                    let key = hex(entry.key.as_bytes());
+                    json!([key, entry.epoch.to_string(), entry.value_bytes])
+                })
+            })
+            .collect(),
+        "slot" => slot(store, &key),
+        "header" => header(store),
+        "auto_vacuum" => store.auto_vacuum().map(|on| json!(on)),
+        "set_auto_vacuum" => store.set_auto_vacuum(command.is("on")).map(done),
+        "poll" => store.poll(key, PATIENCE).map(|changed| json!(changed)),
+        "repairs" => store
+            .header_snapshot()
+            .map(|header| json!(header.repairs.to_string())),
+        "hammer" => hammer(store).map(done),
+        "inspect" => inspect(store, command.number("changes").unwrap_or(1) as usize),
+        op => panic!("there is no operation \"{op}\""),
+    }
+}
+
+/// Reads a value in both ways.
+fn get(store: &Store, key: &[u8]) -> Result<Value> {
+    let Some(value) = store.get_vec(key)? else {
+        assert_eq!(store.get(key, &mut [])?, None);
+        return Ok(Value::Null);
+    };
+    let mut buffer = vec![0; value.len()];
+    assert_eq!(store.get(key, &mut buffer)?, Some(value.len()));
+    assert_eq!(buffer, value);
+    Ok(json!(hex(&value)))
+}
+
+fn slot(store: &Store, key: &[u8]) -> Result<Value> {
+    let Some(slot) = store.slot_snapshot(key)? else {
+        return Ok(Value::Null);
+    };
+    Ok(json!({
+        "hash": slot.hash.to_string(),
+        "epoch": slot.epoch.to_string(),
+        "val_off": slot.value_offset.to_string(),
+        "val_len": slot.value_bytes,
+    }))
+}
+
+fn header(store: &Store) -> Result<Value> {
+    let header = store.header_snapshot()?;
+    Ok(json!({
+        "magic": header.magic,
+        "version": header.version,
+        "slots": header.geometry.slots(),
+        "max_val_sz": header.geometry.max_value_bytes(),
+        "epoch": header.epoch.to_string(),
+        "auto_vacuum": u32::from(header.auto_vacuum),
+        "parse_failures": header.parse_failures.to_string(),
+        "last_failure_epoch": header.last_failure_epoch.to_string(),
+    }))
+}
+
+/// Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes
+/// and goes.
+fn hammer(store: &Store) -> Result<()> {
+    let max_bytes = store.geometry().max_value_bytes() as usize;
+    let values: Vec<Vec<u8>> = (0..16)
+        .map(|i| 1 + i * 6007 % max_bytes)
+        .map(|bytes| vec![bytes as u8; bytes])
+        .collect();
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        for value in &values {
+            store.set("stay", value)?;
+            store.set("come", value)?;
+            store.unset("come")?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what another hammers, until "stay" was seen in so many states.
+fn inspect(store: &Store, changes: usize) -> Result<Value> {
+    let is_whole = |value: Vec<u8>| value.iter().all(|&byte| byte == value.len() as u8);
+    let mut epochs = HashSet::new();
+    let mut bad = 0;
+    let end = Instant::now() + PATIENCE;
+    while epochs.len() < changes && Instant::now() < end {
+        bad += u32::from(!store.get_vec("stay")?.is_some_and(is_whole));
+        bad += u32::from(!store.get_vec("come")?.is_none_or(is_whole));
+        epochs.insert(store.epoch("stay")?);
+    }
+    Ok(json!({ "bad": bad, "changes": epochs.len() }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
