@@ -9,8 +9,8 @@
  * - A key is UTF-8 without NUL, of 1 byte to the store's longest key. A value is any bytes, none included, up to the
  *   store's longest value. Paths are bytes, as the system takes them.
  * - Outputs come last, and are written only on success; a `struct spl_error` is written only on failure. Bytes go to a
- *   buffer only if they fit: the length that is returned says how much room they need. What a call leaves in a buffer
- *   whose result does not say so means nothing.
+ *   buffer only if they fit: the length that is returned says how much room they need. Behind what a
+ *   call delivers, a buffer keeps what it held, or has zeros.
  * - The result is an `int32_t`. 0 and above is success: a length, a truth, or `SPL_OK`. `SPL_NO_KEY` is an answer and no
  *   error. Everything below it is an error, and nothing was changed then. `spl_open` returns NULL on failure.
  * - A handle is open, or NULL. A pointer is valid for its length, or for what it points to, or NULL.
@@ -148,7 +148,7 @@ struct spl_store;
 
 // How a store is opened. Zero is the default of every number.
 struct spl_options {
-    // `sizeof(spl_options)`.
+    // `sizeof(struct spl_options)`.
     uint32_t size;
     // `SPL_FILE`, `SPL_MEMORY` or `SPL_ANONYMOUS`.
     uint32_t kind;

@@ -342,10 +342,13 @@ pub(crate) fn memory_path(name: &Path) -> Result<PathBuf> {
     let name = name.strip_prefix("/").unwrap_or(name);
     let mut components = name.components();
     let is_name = matches!(components.next(), Some(Component::Normal(part)) if part == name.as_os_str());
-    if !is_name || name.as_os_str().len() > NAME_BYTES_MAX {
+    let has_nul = name.as_os_str().as_bytes().contains(&0);
+    if !is_name || has_nul || name.as_os_str().len() > NAME_BYTES_MAX {
         return Err(Error::InvalidArgument {
-            reason: format!("the name of shared memory has 1 to {NAME_BYTES_MAX} bytes and no '/' but the first")
-                .into(),
+            reason: format!(
+                "the name of shared memory has 1 to {NAME_BYTES_MAX} bytes, none of them NUL, and no '/' but the first"
+            )
+            .into(),
         });
     }
     Ok(Path::new(MEMORY_DIRECTORY).join(name))
