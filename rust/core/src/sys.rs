@@ -25,6 +25,11 @@ fn c_path(path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::from_raw_os_error(libc::EINVAL))
 }
 
+/// By which a file can be reached that has no name, or another one now.
+fn descriptor_path(file: &File) -> Result<CString> {
+    Ok(CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?)
+}
+
 /// Opens an existing file without following a symbolic link in its last component and without waiting for a FIFO's peer.
 pub(crate) fn open(path: &Path, writable: bool, follow: bool) -> Result<File> {
     let access = if writable { libc::O_RDWR } else { libc::O_RDONLY };
@@ -65,13 +70,12 @@ fn open_raw(path: &CStr, flags: i32, mode: u32) -> Result<File> {
 
 /// Opens the file of a descriptor once more: another open file, with locks of its own.
 pub(crate) fn reopen(file: &File) -> Result<File> {
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    open_raw(&path, libc::O_RDWR | libc::O_CLOEXEC, 0)
+    open_raw(&descriptor_path(file)?, libc::O_RDWR | libc::O_CLOEXEC, 0)
 }
 
 /// Gives an unnamed file its name, unless the name is taken.
 pub(crate) fn link_unnamed(file: &File, path: &Path) -> Result<()> {
-    let from = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let from = descriptor_path(file)?;
     let to = c_path(path)?;
     // SAFETY: both paths are NUL-terminated.
     check(unsafe {

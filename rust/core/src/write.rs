@@ -205,7 +205,10 @@ impl Writer<'_> {
     /// Whether a step may begin anew. Without patience too, for nobody is waited for: each repetition means that somebody
     /// else got on. But not for ever.
     fn may_repeat(&self, repetition: u32, backoff: &mut Backoff) -> bool {
-        if self.patience.is_zero() {
+        if self.region.check_intact().is_err() {
+            // It would only fail later.
+            false
+        } else if self.patience.is_zero() {
             repetition < IMPATIENT_REPETITIONS
         } else {
             backoff.pause()
