@@ -130,6 +130,48 @@
 // `spl_options.flags`: `spl_poll` sleeps at once.
 #define SPL_NO_SPIN 4
 
+// `spl_watch`: one key.
+#define SPL_PATTERN_KEY 0
+
+// `spl_watch`: several keys, with a NUL between them.
+#define SPL_PATTERN_KEYS 1
+
+// `spl_watch`: the keys that begin so; all keys if it is empty.
+#define SPL_PATTERN_PREFIX 2
+
+// `spl_watch`: the keys that match: `*` is any run of characters, `?` one character, `\` makes the next one literal.
+#define SPL_PATTERN_GLOB 3
+
+// `spl_watch`: deliver values.
+#define SPL_WATCH_VALUES 1
+
+// `spl_watch`: deliver first what exists.
+#define SPL_WATCH_INITIAL 2
+
+// `spl_watch`, `spl_changes`: begin at `from`, which is not looked at otherwise.
+#define SPL_WATCH_FROM 4
+
+// `spl_change.kind`: the key was inserted or overwritten.
+#define SPL_CHANGE_SET 1
+
+// `spl_change.kind`: the key was deleted.
+#define SPL_CHANGE_UNSET 2
+
+// `spl_change.kind`: the key was deleted because its time was up.
+#define SPL_CHANGE_EXPIRED 3
+
+// `spl_change.kind`, of a feed: a change of a key that came and went before the feed was read; its name is not known.
+#define SPL_CHANGE_VANISHED 4
+
+// `spl_change.kind`, of a feed: the journal has gone on too far, and changes are lost. The current state follows.
+#define SPL_CHANGE_LOST 5
+
+// `spl_change.kind`, of a feed: a key as it is, after changes were lost.
+#define SPL_CHANGE_CURRENT 6
+
+// `spl_change.value_len`: there is no value.
+#define SPL_NO_VALUE UINT32_MAX
+
 // A timeout that never ends, in milliseconds.
 #define SPL_FOREVER UINT32_MAX
 
@@ -168,6 +210,9 @@ struct spl_options {
     uint32_t lock_timeout_ms;
     // How long `spl_poll` looks before it sleeps, in microseconds (5).
     uint32_t spin_us;
+    // Waits look again after so many milliseconds without having been woken (100): for file systems where a wake does not
+    // reach every process.
+    uint32_t poll_interval_ms;
 };
 
 // Why a rarely called function failed, in words.
@@ -230,6 +275,22 @@ struct spl_cursor {
     uint64_t next;
 };
 
+// What stands before the key and the value in a record of `spl_next`.
+struct spl_change {
+    // Place in the journal; of `SPL_CHANGE_LOST` and `SPL_CHANGE_CURRENT` that of the first change that was lost.
+    uint64_t seq;
+    // Epoch of the key; of `SPL_CHANGE_LOST` how many changes were lost; of `SPL_CHANGE_VANISHED` 0.
+    uint64_t epoch;
+    // One of the `SPL_CHANGE_` numbers.
+    uint32_t kind;
+    // Length of the key in bytes.
+    uint32_t key_len;
+    // Length of the value in bytes, or `SPL_NO_VALUE`.
+    uint32_t value_len;
+    // 0.
+    uint32_t reserved;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -245,7 +306,8 @@ struct spl_store *spl_open(uint32_t how,
                            const struct spl_options *options,
                            struct spl_error *error);
 
-// Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL.
+// Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL. Ends the thread
+// that `spl_selector` started.
 int32_t spl_close(struct spl_store *store);
 
 // Takes a store's name away. `kind` is `SPL_FILE` or `SPL_MEMORY`.
@@ -311,6 +373,10 @@ int32_t spl_poll_since(const struct spl_store *store,
                        uint32_t key_len,
                        uint32_t timeout_ms,
                        const uint64_t *epoch);
+
+// A number below 1,024 that no other handle on the store has as long as this one is open, in any process.
+// `SPL_PERMISSION` for a handle that is only read.
+int32_t spl_handle_id(const struct spl_store *store);
 
 // 1 if the store zeroes replaced and deleted bytes, 0 if not.
 int32_t spl_auto_vacuum(const struct spl_store *store);
@@ -390,6 +456,156 @@ int32_t spl_scratch_slot_snapshot(const struct spl_store *store, uint32_t key_le
 
 // `spl_poll`.
 int32_t spl_scratch_poll(const struct spl_store *store, uint32_t key_len, uint32_t timeout_ms);
+
+// Starts the thread that follows the store for all watches of this handle, and returns a descriptor, the caller's to close: a
+// non-blocking stream on which a byte arrives when watches have become ready. Once a handle: `SPL_INVALID_ARGUMENT` if it was
+// called before.
+//
+// While nothing is watched the thread does not follow the store. It ends when the handle is closed, and soon after the
+// descriptor was. A forked child cannot use the watches of its parent's handle.
+int32_t spl_selector(const struct spl_store *store,
+                     struct spl_error *error);
+
+// Watches keys, which need not exist yet: for each that has changed, `spl_next` delivers its newest state. `kind` is one of the
+// `SPL_PATTERN_` numbers, `flags` are `SPL_WATCH_` bits. Returns the watch's number, which is never used again. It needs
+// `spl_selector`.
+//
+// Changes that come faster than they are taken are folded into one, and the epochs tell; the last state of a key is always
+// delivered. What is changed after this call has returned is never missed, except that a key which comes and goes between two
+// looks may pass unnoticed.
+int32_t spl_watch(const struct spl_store *store,
+                  uint32_t kind,
+                  const uint8_t *pattern,
+                  uint32_t pattern_len,
+                  uint32_t flags,
+                  const uint64_t *from,
+                  struct spl_error *error);
+
+// Follows every change of every key, from now on, or from a place in the journal on: `flags` is 0 or `SPL_WATCH_FROM`. Returns
+// a number as `spl_watch` does. What the journal does not hold any more is one `SPL_CHANGE_LOST`, and the current state after
+// it.
+int32_t spl_changes(const struct spl_store *store,
+                    uint32_t flags,
+                    const uint64_t *from,
+                    struct spl_error *error);
+
+// Ends a watch or a feed. Without effect if there is none of that number.
+int32_t spl_unwatch(const struct spl_store *store, uint32_t id);
+
+// Tells the numbers of watches and feeds that have got something to deliver, each once until `spl_next` has found it empty.
+// Returns how many; if that is `cap`, more may be left.
+int32_t spl_ready(const struct spl_store *store,
+                  uint32_t *ids,
+                  uint32_t cap);
+
+// Takes what a watch or a feed has to deliver: records of a `spl_change`, the key, zeros up to a multiple of 8, the value, and
+// zeros up to a multiple of 8. A watch gives one record a call, a feed as many as fit. Returns the bytes filled. 0: there is
+// nothing now, and it will be announced when there is. More than `cap`: nothing was taken, so much room is needed.
+int32_t spl_next(const struct spl_store *store,
+                 uint32_t id,
+                 uint8_t *buf,
+                 uint32_t cap);
+
+// Registers memory for the `spl_scratch_` functions, which take the key from there: a caller that pays for each pointer
+// passes one once. `scratch` stays valid until the handle is closed or other memory is registered; `len` is at least
+// `SPL_SCRATCH_VALUE`.
+int32_t spl_scratch(const struct spl_store *store,
+                    uint8_t *scratch,
+                    uint32_t len);
+
+// `spl_get` to scratch memory: the value is copied only if it fits there.
+int32_t spl_scratch_get(const struct spl_store *store, uint32_t key_len);
+
+// `spl_get` to `buf`.
+int32_t spl_scratch_get_into(const struct spl_store *store,
+                             uint32_t key_len,
+                             uint8_t *buf,
+                             uint32_t cap);
+
+// `spl_set` of a value in scratch memory.
+int32_t spl_scratch_set(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
+
+// `spl_set` of a value elsewhere.
+int32_t spl_scratch_set_from(const struct spl_store *store,
+                             uint32_t key_len,
+                             const uint8_t *value,
+                             uint32_t value_len);
+
+// `spl_try_set` of a value in scratch memory.
+int32_t spl_scratch_try_set(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
+
+// `spl_try_set` of a value elsewhere.
+int32_t spl_scratch_try_set_from(const struct spl_store *store,
+                                 uint32_t key_len,
+                                 const uint8_t *value,
+                                 uint32_t value_len);
+
+// `spl_unset`.
+int32_t spl_scratch_unset(const struct spl_store *store, uint32_t key_len);
+
+// `spl_try_unset`.
+int32_t spl_scratch_try_unset(const struct spl_store *store, uint32_t key_len);
+
+// `spl_contains`.
+int32_t spl_scratch_contains(const struct spl_store *store, uint32_t key_len);
+
+// `spl_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+int32_t spl_scratch_epoch(const struct spl_store *store, uint32_t key_len);
+
+// `spl_slot_snapshot`: an `spl_slot_snapshot` at `SPL_SCRATCH_RESULT`.
+int32_t spl_scratch_slot_snapshot(const struct spl_store *store, uint32_t key_len);
+
+// `spl_poll`.
+int32_t spl_scratch_poll(const struct spl_store *store, uint32_t key_len, uint32_t timeout_ms);
+
+// Starts the thread that follows the store for all watches of this handle, and returns a descriptor, the caller's to close: a
+// non-blocking stream on which a byte arrives when watches have become ready. Once a handle: `SPL_INVALID_ARGUMENT` if it was
+// called before.
+//
+// While nothing is watched the thread does not follow the store. It ends when the handle is closed, and soon after the
+// descriptor was. A forked child cannot use the watches of its parent's handle.
+int32_t spl_selector(const struct spl_store *store,
+                     struct spl_error *error);
+
+// Watches keys, which need not exist yet: for each that has changed, `spl_next` delivers its newest state. `kind` is one of the
+// `SPL_PATTERN_` numbers, `flags` are `SPL_WATCH_` bits. Returns the watch's number, which is never used again. It needs
+// `spl_selector`.
+//
+// Changes that come faster than they are taken are folded into one, and the epochs tell; the last state of a key is always
+// delivered. What is changed after this call has returned is never missed, except that a key which comes and goes between two
+// looks may pass unnoticed.
+int32_t spl_watch(const struct spl_store *store,
+                  uint32_t kind,
+                  const uint8_t *pattern,
+                  uint32_t pattern_len,
+                  uint32_t flags,
+                  const uint64_t *from,
+                  struct spl_error *error);
+
+// Follows every change of every key, from now on, or from a place in the journal on: `flags` is 0 or `SPL_WATCH_FROM`. Returns
+// a number as `spl_watch` does. What the journal does not hold any more is one `SPL_CHANGE_LOST`, and the current state after
+// it.
+int32_t spl_changes(const struct spl_store *store,
+                    uint32_t flags,
+                    const uint64_t *from,
+                    struct spl_error *error);
+
+// Ends a watch or a feed. Without effect if there is none of that number.
+int32_t spl_unwatch(const struct spl_store *store, uint32_t id);
+
+// Tells the numbers of watches and feeds that have got something to deliver, each once until `spl_next` has found it empty.
+// Returns how many; if that is `cap`, more may be left.
+int32_t spl_ready(const struct spl_store *store,
+                  uint32_t *ids,
+                  uint32_t cap);
+
+// Takes what a watch or a feed has to deliver: records of a `spl_change`, the key, zeros up to a multiple of 8, the value, and
+// zeros up to a multiple of 8. A watch gives one record a call, a feed as many as fit. Returns the bytes filled. 0: there is
+// nothing now, and it will be announced when there is. More than `cap`: nothing was taken, so much room is needed.
+int32_t spl_next(const struct spl_store *store,
+                 uint32_t id,
+                 uint8_t *buf,
+                 uint32_t cap);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -35,7 +35,7 @@ impl Token {
         Self(incarnation << INDEX_BITS | (index as u64 + 1))
     }
 
-    fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         (self.0 & ((1 << INDEX_BITS) - 1)).wrapping_sub(1) as usize
     }
 

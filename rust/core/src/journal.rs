@@ -27,22 +27,61 @@ const HINT_STRIDE: u64 = 8;
 /// How often an append starts anew from the hint before it takes the journal for broken.
 const RESTARTS: u32 = 64;
 
-/// What happened to a key. Numbers 4 to 7 are kept for expiry, append, eviction and changes of attributes.
+/// What happened to a key. Numbers 5 to 7 are kept for append, eviction and changes of attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Change {
     Insert = 1,
     Update = 2,
     Unset = 3,
+    /// Read, but not yet written, by this version.
+    Expire = 4,
 }
 
 impl Change {
     pub(crate) fn from_number(number: u32) -> Option<Self> {
-        [Self::Insert, Self::Update, Self::Unset]
+        [Self::Insert, Self::Update, Self::Unset, Self::Expire]
             .into_iter()
             .find(|&kind| kind as u32 == number)
     }
 }
+
+/// An entry, as followers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) slot: SlotIndex,
+    pub(crate) kind: Change,
+    sequence_bits: u64,
+}
+
+impl Entry {
+    /// The whole sequence, if it is the one nearest to `sequence`, which is of the same slot.
+    pub(crate) fn sequence_near(&self, sequence: u64) -> u64 {
+        let ahead = self.sequence_bits.wrapping_sub(sequence) & SEQUENCE_MASK;
+        if ahead <= SEQUENCE_MASK / 2 {
+            sequence.wrapping_add(ahead)
+        } else {
+            sequence.wrapping_sub(SEQUENCE_MASK + 1 - ahead)
+        }
+    }
+
+    /// The whole sequence, if it is the greatest that is not above `sequence`, which is of the same slot.
+    pub(crate) fn sequence_until(&self, sequence: u64) -> u64 {
+        sequence.wrapping_sub(sequence.wrapping_sub(self.sequence_bits) & SEQUENCE_MASK)
+    }
+}
+
+/// What [`Region::read_journal`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// So many entries; none at the journal's end.
+    Entries(usize),
+    /// The ring has gone over the position: what stood there is gone.
+    Overtaken,
+}
+
+/// Entries that are read at once.
+pub(crate) const BATCH: usize = 64;
 
 fn entry(slot: SlotIndex, kind: Change, sequence: u64) -> u64 {
     u64::from(slot.get()) << (LAP_BITS + KIND_BITS + SEQUENCE_BITS)
@@ -116,6 +155,46 @@ impl Region {
             position = position.wrapping_add(1);
         }
         position
+    }
+
+    /// Reads what stands in the journal from a position on. Changes that it tells of are seen.
+    pub(crate) fn read_journal(&self, position: u64, entries: &mut [u64; BATCH]) -> Read {
+        let mut count = 0;
+        for (at, word) in (position..).zip(entries) {
+            // Acquire pairs with the release of the append.
+            *word = self.journal_entry(at).load(Ordering::Acquire);
+            match self.lap(at).wrapping_sub(*word) & LAP_MASK {
+                0 => count += 1,
+                1 => break,
+                _ => return Read::Overtaken,
+            }
+        }
+        // Laps are counted to 128 only. Whoever slept through as many sees by the hint, which is read after the entries and
+        // lags by a few entries at most, that they are not the ones that were meant.
+        let written = self
+            .header()
+            .journal_tail
+            .load(Ordering::Relaxed)
+            .wrapping_sub(position);
+        if written > u64::from(self.geometry().journal_entries()) && written < 1 << 63 {
+            return Read::Overtaken;
+        }
+        Read::Entries(count)
+    }
+
+    /// What a word of the journal says, if it says anything.
+    pub(crate) fn journal_entry_of(&self, word: u64) -> Option<Entry> {
+        Some(Entry {
+            slot: self.slot_index((word >> (LAP_BITS + KIND_BITS + SEQUENCE_BITS)) as u32)?,
+            kind: Change::from_number((word >> LAP_BITS) as u32 & ((1 << KIND_BITS) - 1))?,
+            sequence_bits: word >> (LAP_BITS + KIND_BITS) & SEQUENCE_MASK,
+        })
+    }
+
+    /// Whether the journal has come to a position, or beyond.
+    pub(crate) fn journal_reaches(&self, position: u64) -> bool {
+        let found = self.journal_entry(position).load(Ordering::Acquire);
+        self.lap(position).wrapping_sub(found) & LAP_MASK != 1
     }
 
     /// Whether a change is in the journal already: asked by whoever takes over from a dead writer.

@@ -82,7 +82,7 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// | 216    | 4     | `free_hint`: word of the free map where a slot was last freed or taken                   |
 /// | 220    | 4     | `recount`: 1 while overflow counts of the index may be too high                          |
 /// | 256    | 8     | `journal_tail`: a position at or a little before the journal's end                       |
-/// | 320    | 4     | `followers`: 1 if somebody sleeps at the journal's end (reserved)                        |
+/// | 320    | 4     | `followers`: bit 0 somebody may sleep at the journal's end; above it a count of wakes    |
 /// | 384    | 8     | `parse_failures`: invalid numbers that were met in the region                            |
 /// | 392    | 8     | `last_failure_epoch`: the journal's end when the last of them was met                    |
 /// | 400    | 8     | `repairs`: locks of dead owners that were taken over                                     |
@@ -102,7 +102,7 @@ pub(crate) struct Header {
     _counters: Bytes<32>,
     pub(crate) journal_tail: AtomicU64,
     _journal: Bytes<56>,
-    _followers: AtomicU32,
+    pub(crate) followers: AtomicU32,
     _following: Bytes<60>,
     pub(crate) parse_failures: AtomicU64,
     pub(crate) last_failure_epoch: AtomicU64,
@@ -127,7 +127,7 @@ const _: () = {
     assert!(offset_of!(Header, free_hint) == 216);
     assert!(offset_of!(Header, recount) == 220);
     assert!(offset_of!(Header, journal_tail) == 256);
-    assert!(offset_of!(Header, _followers) == 320);
+    assert!(offset_of!(Header, followers) == 320);
     assert!(offset_of!(Header, parse_failures) == 384);
     assert!(offset_of!(Header, last_failure_epoch) == 392);
     assert!(offset_of!(Header, repairs) == 400);
@@ -208,7 +208,7 @@ const _: () = {
 /// | 8      | 8     | `lock`: 0, or the token of its owner                                                    |
 /// | 16     | 16    | `descriptors`: of each buffer, lengths of value and key ([`crate::slot::Descriptor`])   |
 /// | 32     | 4     | `pending`: change that is being published, until it is in the journal                   |
-/// | 36     | 4     | `waiters`: bit 0 somebody sleeps on `ctl`, bit 1 somebody starves for `lock`            |
+/// | 36     | 4     | `waiters`: bit 0 somebody sleeps, bit 1 somebody starves for `lock`, above: wakes       |
 /// | 40     | -     | key                                                                                     |
 #[repr(C, align(8))]
 pub(crate) struct Slot {
@@ -236,6 +236,7 @@ const _: () = {
 /// | 16     | 16    | `deadlines` of either buffer (reserved; zero in version 1)             |
 /// | 32     | 8     | `labels` (reserved; zero in version 1)                                 |
 /// | 40     | 8     | `accessed` (reserved; zero in version 1)                               |
+/// | 48     | 8     | `inserted`: sequence of the change by which this key came              |
 #[repr(C, align(64))]
 pub(crate) struct Attributes {
     pub(crate) hash: AtomicU64,
@@ -243,6 +244,7 @@ pub(crate) struct Attributes {
     _deadlines: [AtomicU64; 2],
     _labels: AtomicU64,
     _accessed: AtomicU64,
+    pub(crate) inserted: AtomicU64,
 }
 
 const _: () = {
@@ -251,6 +253,7 @@ const _: () = {
     assert!(offset_of!(Attributes, _deadlines) == 16);
     assert!(offset_of!(Attributes, _labels) == 32);
     assert!(offset_of!(Attributes, _accessed) == 40);
+    assert!(offset_of!(Attributes, inserted) == 48);
 };
 
 /// A number that changes when any of the sizes above changes, so that a build with another layout refuses the region.
@@ -271,6 +274,7 @@ pub(crate) const FINGERPRINT: u64 = {
         CHUNK_KEYS,
         size_of::<Slot>(),
         size_of::<Attributes>(),
+        offset_of!(Attributes, inserted),
         size_of::<u64>(),
         VALUE_CHUNK_BYTES,
         crate::journal::LAP_BITS as usize,

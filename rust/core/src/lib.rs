@@ -6,8 +6,9 @@
 //!
 //! Reading the source, in this order: `layout` declares every shared byte; `slot` has the state of one slot and when a
 //! read is whole; `write` has the steps of a change; `index` finds keys; `lock` and `handles` tell who owns what and
-//! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others. `region`, `copy`, `simd`,
-//! `sys` and `guard` are the only files with `unsafe` code.
+//! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others; `directory` finds the key of a
+//! journal's entry, on which `watch` and `changes` build, and `selector` runs both on a thread. `region`, `copy`, `simd`, `sys`
+//! and `guard` are the only files with `unsafe` code.
 
 #[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
 compile_error!(
@@ -15,8 +16,10 @@ compile_error!(
 );
 
 mod backup;
+mod changes;
 mod copy;
 mod create;
+mod directory;
 mod error;
 mod guard;
 mod handles;
@@ -26,23 +29,30 @@ mod key;
 mod layout;
 mod lock;
 mod options;
+mod pattern;
 mod read;
 mod region;
 mod repair;
 mod scan;
+mod selector;
 mod simd;
 mod slot;
 mod store;
 mod sync;
 mod sys;
 mod wait;
+mod watch;
 mod write;
 
+pub use changes::{Change, Changes};
 pub use error::{Error, ErrorCode, Result};
 pub use layout::{
     Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX,
     SLOTS_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX,
 };
 pub use options::OpenOptions;
+pub use pattern::Pattern;
 pub use scan::{Cursor, Entries, Entry, Keys};
+pub use selector::Selector;
 pub use store::{HeaderSnapshot, SlotSnapshot, Store};
+pub use watch::{Event, EventKind, WatchOptions, Watcher};

@@ -53,6 +53,7 @@ pub struct OpenOptions {
     auto_vacuum: bool,
     lock_timeout: Duration,
     spin: Duration,
+    poll_interval: Duration,
 }
 
 impl Default for OpenOptions {
@@ -79,6 +80,7 @@ impl OpenOptions {
             } else {
                 Duration::ZERO
             },
+            poll_interval: Duration::MAX,
         }
     }
 
@@ -154,9 +156,22 @@ impl OpenOptions {
         }
     }
 
-    /// How long [`Store::poll`] looks without sleeping (5 µs unless set here; nothing on a machine with one processor).
+    /// How long waits look without sleeping (5 µs unless set here; nothing on a machine with one processor).
     pub fn spin(self, spin: Duration) -> Self {
         Self { spin, ..self }
+    }
+
+    /// How long a wait sleeps before it looks again without having been woken.
+    ///
+    /// Waits are woken by the change itself where they sleep and where it is made on one kernel. Where that cannot be, as on
+    /// a file system that several hosts mount, they notice it after this time at the latest. Without it the time is 100 ms,
+    /// which is meant for writers that are killed between the change and the wake. It is
+    /// at least 1 ms.
+    pub fn poll_interval(self, interval: Duration) -> Self {
+        Self {
+            poll_interval: interval.max(Duration::from_millis(1)),
+            ..self
+        }
     }
 
     /// Creates a store.
@@ -241,6 +256,10 @@ impl OpenOptions {
 
     pub(crate) fn spin_value(&self) -> Duration {
         self.spin
+    }
+
+    pub(crate) fn poll_interval_value(&self) -> Duration {
+        self.poll_interval
     }
 
     fn flags(&self) -> u32 {

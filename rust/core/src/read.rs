@@ -78,6 +78,11 @@ impl<'a> View<'a> {
         self.region.attributes(self.slot).birth.load(Ordering::Relaxed)
     }
 
+    /// Sequence of the change by which the key came: those before it were of another key.
+    pub(crate) fn inserted(&self) -> u64 {
+        self.region.attributes(self.slot).inserted.load(Ordering::Relaxed)
+    }
+
     /// Bytes from the start of the region to the value.
     pub(crate) fn value_offset(&self) -> usize {
         self.region.value_offset(self.slot, self.buffer())

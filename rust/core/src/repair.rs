@@ -30,6 +30,7 @@ impl Writer<'_> {
         if taken {
             region.wake_pollers(slot);
             region.wake_expectant(hash);
+            region.wake_followers();
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ pub struct Store {
     token: AtomicU64,
     lock_timeout: Duration,
     spin: Duration,
+    poll_interval: Duration,
     /// The first error number of a failed sync: the kernel forgets it, this handle does not.
     sync_failure: AtomicU32,
 }
@@ -168,6 +169,7 @@ impl Store {
             token: AtomicU64::new(0),
             lock_timeout: options.lock_timeout_value(),
             spin: options.spin_value(),
+            poll_interval: options.poll_interval_value(),
             sync_failure: AtomicU32::new(0),
         };
         if store.region.writable() {
@@ -205,6 +207,10 @@ impl Store {
 
     pub(crate) fn spin(&self) -> Duration {
         self.spin
+    }
+
+    pub(crate) fn poll_interval(&self) -> Duration {
+        self.poll_interval
     }
 
     /// This handle as one that may write now.
@@ -421,6 +427,15 @@ impl Store {
         self.region.check_intact().map(|()| snapshot)
     }
 
+    /// A number below 1,024 that no other handle on the store has as long as this one is open, in any process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Permission`] on a read-only handle, which nobody counts.
+    pub fn handle_id(&self) -> Result<u32> {
+        Ok(self.writer()?.me.index() as u32)
+    }
+
     /// The numbers that were chosen when the store was created.
     pub fn geometry(&self) -> &Geometry {
         self.region.geometry()
@@ -508,6 +523,12 @@ impl Store {
 
     /// Closes the handle, as dropping it does.
     pub fn close(self) {}
+}
+
+impl AsRef<Store> for Store {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl AsFd for Store {

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// A full barrier after a locked read-modify-write.
 ///

@@ -3,8 +3,9 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -218,6 +219,58 @@ pub(crate) fn futex_wait(word: *const AtomicU32, expected: u32, timeout: Duratio
 pub(crate) fn futex_wake_all(word: *const AtomicU32) {
     // SAFETY: the kernel takes the address as a name only.
     unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Writes one byte to a stream, if there is room for it. A peer that is gone is an error, not a signal.
+pub(crate) fn send_byte(stream: &UnixStream) -> Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads one byte.
+    if unsafe { libc::send(stream.as_raw_fd(), [0_u8].as_ptr().cast(), 1, flags) } == 1 {
+        Ok(())
+    } else {
+        Err(Error::last_os_error())
+    }
+}
+
+/// Whether a stream's peer, which never sends, is gone.
+pub(crate) fn is_abandoned(stream: &UnixStream) -> bool {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    let mut byte = 0_u8;
+    // SAFETY: the kernel writes one byte at most.
+    unsafe { libc::recv(stream.as_raw_fd(), (&raw mut byte).cast(), 1, flags) == 0 }
+}
+
+/// Waits until a descriptor is readable. Returns whether it is.
+pub(crate) fn wait_readable(descriptor: BorrowedFd<'_>, timeout: Duration) -> Result<bool> {
+    let start = std::time::Instant::now();
+    let mut poll = libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    loop {
+        let left = timeout.saturating_sub(start.elapsed());
+        let left_ms = left.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
+        // SAFETY: the kernel reads and writes one `pollfd`.
+        match check(unsafe { libc::poll(&raw mut poll, 1, left_ms) }) {
+            Ok(0) if left_ms != 0 => {}
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            result => return result.map(|count| count > 0),
+        }
+    }
+}
+
+/// Blocks all signals in this thread but those that its own instructions can cause, so that others handle them.
+pub(crate) fn leave_signals_to_others() {
+    // SAFETY: the set is initialised before it is used; nothing else is passed by address.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for signal in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+            libc::sigdelset(&raw mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
 }
 
 /// Whether spinning can help: another processor may be running the one that is waited for.

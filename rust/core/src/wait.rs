@@ -1,9 +1,10 @@
-//! Sleeping until a key changes.
+//! Sleeping until a key changes, or any key.
 //!
-//! Sleepers on an existing key wait on the low half of its slot's `ctl`; sleepers on an absent key wait on one of a few
-//! words that inserts of keys with like hashes change. Both are shared futexes, so a write by any process wakes sleepers
-//! in every other, and a writer makes a system call only if somebody left word that he sleeps. Nobody sleeps longer than
-//! [`SLICE`] at once: a writer killed between publishing and waking is noticed then, and what else the dead left undone.
+//! Sleepers on an existing key wait on a word of its slot; sleepers on an absent key wait on one of a few
+//! words that inserts of keys with like hashes change; followers of the journal wait on one word. All are shared futexes,
+//! so a write by any process wakes sleepers in every other, and a writer makes a system call only if somebody left word
+//! that he sleeps. Nobody sleeps longer than [`SLICE`] at once: a writer killed between publishing and waking is noticed
+//! then, and what else the dead left undone.
 
 #![forbid(unsafe_code)]
 
@@ -14,18 +15,15 @@ use crate::layout::Bucket;
 use crate::region::SlotIndex;
 use crate::slot::{Ctl, POLLED};
 use crate::store::Store;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Ordering, fence, fence_after_rmw};
 use crate::sys;
 
 /// The longest sleep at once.
-const SLICE: Duration = Duration::from_millis(100);
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// How often a read-only handle looks: it can leave no word that it sleeps.
 const READ_ONLY_INTERVAL: Duration = Duration::from_millis(1);
-
-/// The futex word of a slot. Every publishing changes it, because the sequence begins at its bit 3.
-pub(crate) fn low_half(ctl: &AtomicU64) -> *const AtomicU32 {
-    std::ptr::from_ref(ctl).cast()
-}
+/// `Header::followers`, bit 0: somebody may sleep at the journal's end.
+pub(crate) const FOLLOWED: u32 = 1;
 
 /// What a key was like when the waiting began.
 enum Before {
@@ -52,7 +50,7 @@ impl Store {
             (Before::Absent, Some(epoch)) if epoch != 0 => return Ok(true),
             _ => {}
         }
-        let clock = Clock::new(timeout, self.spin());
+        let clock = Clock::new(timeout, self.spin(), self.poll_interval());
         match before {
             Before::Present { slot, ctl } => self.wait_for_slot(slot, ctl, clock),
             Before::Absent => self.wait_for_insert(hash, key, clock),
@@ -76,14 +74,14 @@ impl Store {
                 return region.check_intact().map(|()| false);
             };
             if region.writable() {
-                // Sequentially consistent, as is the writer's look at the bit after its publishing: if the writer does
-                // not see the bit, the look here sees the change.
-                words.waiters.fetch_or(POLLED, Ordering::SeqCst);
-                let now = words.ctl.load(Ordering::SeqCst);
-                if !changed(Ctl::from_bits(now)) {
-                    sys::futex_wait(low_half(&words.ctl), now as u32, slice);
+                // A full barrier, as is the one between the writer's publishing and its look at the bit: if the writer does
+                // not see the bit, the look here sees the change. A wake in between changes the word.
+                let expected = words.waiters.fetch_or(POLLED, Ordering::SeqCst) | POLLED;
+                fence_after_rmw();
+                if !changed(region.ctl(slot)) {
+                    sys::futex_wait(&words.waiters, expected, slice);
                 }
-                self.tidy_after(slice, &clock)?;
+                self.tidy(&mut clock)?;
             } else {
                 std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
             }
@@ -97,22 +95,21 @@ impl Store {
         let exists = || region.find(hash, key).is_some();
         loop {
             while !exists() && clock.may_spin() {}
-            // Before the announcement: an insert that answers it changes the word.
-            let expected = word.load(Ordering::SeqCst);
-            if region.writable() {
-                waiters.store(1, Ordering::SeqCst);
-                crate::sync::fence(Ordering::SeqCst);
-            }
             if exists() {
-                region.check_intact()?;
-                return Ok(true);
+                return region.check_intact().map(|()| true);
             }
             let Some(slice) = clock.next_slice() else {
                 return region.check_intact().map(|()| false);
             };
             if region.writable() {
-                sys::futex_wait(word, expected, slice);
-                self.tidy_after(slice, &clock)?;
+                // Before the announcement: an insert that answers it changes the word.
+                let expected = word.load(Ordering::SeqCst);
+                waiters.store(1, Ordering::SeqCst);
+                fence(Ordering::SeqCst);
+                if !exists() {
+                    sys::futex_wait(word, expected, slice);
+                }
+                self.tidy(&mut clock)?;
             } else {
                 std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
             }
@@ -120,11 +117,49 @@ impl Store {
         }
     }
 
-    /// After a whole slice of sleep nobody is in a hurry, and somebody may have died.
-    fn tidy_after(&self, slice: Duration, clock: &Clock) -> Result<()> {
+    /// Waits until the journal has an entry at `position`, or `disturbed` says that there is another reason to look around.
+    ///
+    /// Whoever makes `disturbed` true wakes the sleepers by [`crate::region::Region::disturb_followers`] afterwards.
+    pub(crate) fn wait_for_entry(
+        &self,
+        position: u64,
+        timeout: Duration,
+        spin: Duration,
+        disturbed: impl Fn() -> bool,
+    ) -> Result<bool> {
+        let region = self.region();
+        let word = &region.header().followers;
+        let ready = || region.journal_reaches(position) || disturbed();
+        let mut clock = Clock::new(timeout, spin, self.poll_interval());
+        loop {
+            while !ready() && clock.may_spin() {}
+            if ready() {
+                return region.check_intact().map(|()| true);
+            }
+            let Some(slice) = clock.next_slice() else {
+                return region.check_intact().map(|()| false);
+            };
+            if region.writable() {
+                // A full barrier, as is the one behind a writer's append: if the writer does not see the bit, the look
+                // here sees the entry. A wake in between changes the word.
+                let expected = word.fetch_or(FOLLOWED, Ordering::SeqCst) | FOLLOWED;
+                fence_after_rmw();
+                if !ready() {
+                    sys::futex_wait(word, expected, slice);
+                }
+                self.tidy(&mut clock)?;
+            } else {
+                std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
+            }
+            region.check_intact()?;
+        }
+    }
+
+    /// After a long sleep nobody is in a hurry, and somebody may have died.
+    fn tidy(&self, clock: &mut Clock) -> Result<()> {
         let writer = self.writer()?;
-        if slice == SLICE && clock.slept_through(slice) {
-            // What is busy now is tidied after another slice; the wait itself goes on either way.
+        if clock.is_time_to_tidy() {
+            // What is busy now is tidied next time; the wait itself goes on either way.
             let _ = writer.clean_up();
         }
         Ok(())
@@ -136,17 +171,19 @@ struct Clock {
     start: Instant,
     timeout: Duration,
     spin: Duration,
-    slice_start: Instant,
+    slice_max: Duration,
+    tidied: Instant,
 }
 
 impl Clock {
-    fn new(timeout: Duration, spin: Duration) -> Self {
+    fn new(timeout: Duration, spin: Duration, interval: Duration) -> Self {
         let start = Instant::now();
         Self {
             start,
             timeout,
             spin: spin.min(timeout),
-            slice_start: start,
+            slice_max: interval.min(SLICE),
+            tidied: start,
         }
     }
 
@@ -158,13 +195,18 @@ impl Clock {
     }
 
     /// How long to sleep now; `None` when the time is up.
-    fn next_slice(&mut self) -> Option<Duration> {
-        self.slice_start = Instant::now();
-        let left = self.timeout.checked_sub(self.slice_start - self.start)?;
-        (!left.is_zero()).then(|| left.min(SLICE))
+    fn next_slice(&self) -> Option<Duration> {
+        let left = self.timeout.checked_sub(self.start.elapsed())?;
+        (!left.is_zero()).then(|| left.min(self.slice_max))
     }
 
-    fn slept_through(&self, slice: Duration) -> bool {
-        self.slice_start.elapsed() >= slice
+    /// Whether [`SLICE`] has passed since the start, or since it was asked with this answer.
+    fn is_time_to_tidy(&mut self) -> bool {
+        let now = Instant::now();
+        let is_time = now - self.tidied >= SLICE;
+        if is_time {
+            self.tidied = now;
+        }
+        is_time
     }
 }

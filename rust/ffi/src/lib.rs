@@ -3,14 +3,20 @@
 //! The header `splinter_bus.h` is made of this file; its conventions stand in `cbindgen.toml`. No function has logic of its
 //! own: arguments are checked, one method of [`splinter::Store`] is called, and its result becomes a number.
 
+pub mod scratch;
+pub mod watch;
+
 use std::ffi::c_char;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use splinter::{Cursor, Error, ErrorCode, OpenOptions, Store};
+
+use watch::Watching;
 
 /// Done.
 pub const SPL_OK: i32 = 0;
@@ -80,6 +86,38 @@ pub const SPL_THROUGHPUT: u32 = 2;
 /// `spl_options.flags`: `spl_poll` sleeps at once.
 pub const SPL_NO_SPIN: u32 = 4;
 
+/// `spl_watch`: one key.
+pub const SPL_PATTERN_KEY: u32 = 0;
+/// `spl_watch`: several keys, with a NUL between them.
+pub const SPL_PATTERN_KEYS: u32 = 1;
+/// `spl_watch`: the keys that begin so; all keys if it is empty.
+pub const SPL_PATTERN_PREFIX: u32 = 2;
+/// `spl_watch`: the keys that match: `*` is any run of characters, `?` one character, `\` makes the next one literal.
+pub const SPL_PATTERN_GLOB: u32 = 3;
+
+/// `spl_watch`: deliver values.
+pub const SPL_WATCH_VALUES: u32 = 1;
+/// `spl_watch`: deliver first what exists.
+pub const SPL_WATCH_INITIAL: u32 = 2;
+/// `spl_watch`, `spl_changes`: begin at `from`, which is not looked at otherwise.
+pub const SPL_WATCH_FROM: u32 = 4;
+
+/// `spl_change.kind`: the key was inserted or overwritten.
+pub const SPL_CHANGE_SET: u32 = 1;
+/// `spl_change.kind`: the key was deleted.
+pub const SPL_CHANGE_UNSET: u32 = 2;
+/// `spl_change.kind`: the key was deleted because its time was up.
+pub const SPL_CHANGE_EXPIRED: u32 = 3;
+/// `spl_change.kind`, of a feed: a change of a key that came and went before the feed was read; its name is not known.
+pub const SPL_CHANGE_VANISHED: u32 = 4;
+/// `spl_change.kind`, of a feed: the journal has gone on too far, and changes are lost. The current state follows.
+pub const SPL_CHANGE_LOST: u32 = 5;
+/// `spl_change.kind`, of a feed: a key as it is, after changes were lost.
+pub const SPL_CHANGE_CURRENT: u32 = 6;
+
+/// `spl_change.value_len`: there is no value.
+pub const SPL_NO_VALUE: u32 = u32::MAX;
+
 /// A timeout that never ends, in milliseconds.
 pub const SPL_FOREVER: u32 = u32::MAX;
 
@@ -96,6 +134,7 @@ pub struct SplStore {
     store: Store,
     scratch: AtomicPtr<u8>,
     scratch_bytes: AtomicU32,
+    watching: Mutex<Option<Watching>>,
 }
 
 /// Why a rarely called function failed, in words.
@@ -133,6 +172,9 @@ pub struct SplOptions {
     pub lock_timeout_ms: u32,
     /// How long `spl_poll` looks before it sleeps, in microseconds (5).
     pub spin_us: u32,
+    /// Waits look again after so many milliseconds without having been woken (100): for file systems where a wake does not
+    /// reach every process.
+    pub poll_interval_ms: u32,
 }
 
 /// Where and how a key is stored.
@@ -177,6 +219,23 @@ pub struct SplHeaderSnapshot {
     pub max_value_bytes: u32,
     /// 1 if replaced and deleted bytes are zeroed.
     pub auto_vacuum: u32,
+}
+
+/// What stands before the key and the value in a record of `spl_next`.
+#[repr(C)]
+pub struct SplChange {
+    /// Place in the journal; of `SPL_CHANGE_LOST` and `SPL_CHANGE_CURRENT` that of the first change that was lost.
+    pub seq: u64,
+    /// Epoch of the key; of `SPL_CHANGE_LOST` how many changes were lost; of `SPL_CHANGE_VANISHED` 0.
+    pub epoch: u64,
+    /// One of the `SPL_CHANGE_` numbers.
+    pub kind: u32,
+    /// Length of the key in bytes.
+    pub key_len: u32,
+    /// Length of the value in bytes, or `SPL_NO_VALUE`.
+    pub value_len: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// A place in a scan; all zero at the start.
@@ -345,6 +404,9 @@ fn open_options(given: &SplOptions) -> Result<OpenOptions, Error> {
     } else if let Some(spin_us) = set(given.spin_us) {
         options = options.spin(Duration::from_micros(spin_us.into()));
     }
+    if let Some(interval_ms) = set(given.poll_interval_ms) {
+        options = options.poll_interval(milliseconds(interval_ms));
+    }
     Ok(options)
 }
 
@@ -384,11 +446,14 @@ pub unsafe extern "C" fn spl_open(
             (_, SPL_CREATE_OR_OPEN) => options.create_or_open(path(name)),
             _ => Err(invalid("how is none of the ways to open a store")),
         }?;
-        opened = Box::into_raw(Box::new(SplStore {
+        // Counted, because the thread of a selector has it too.
+        opened = Arc::into_raw(Arc::new(SplStore {
             store,
             scratch: AtomicPtr::new(std::ptr::null_mut()),
             scratch_bytes: AtomicU32::new(0),
-        }));
+            watching: Mutex::new(None),
+        }))
+        .cast_mut();
         Ok(SPL_OK)
     };
     // SAFETY: as the caller promises.
@@ -396,7 +461,8 @@ pub unsafe extern "C" fn spl_open(
     opened
 }
 
-/// Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL.
+/// Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL. Ends the thread
+/// that `spl_selector` started.
 ///
 /// # Safety
 ///
@@ -408,7 +474,10 @@ pub unsafe extern "C" fn spl_close(store: *mut SplStore) -> i32 {
             return Err(Error::Closed);
         }
         // SAFETY: as the caller promises.
-        drop(unsafe { Box::from_raw(store) });
+        let store = unsafe { Arc::from_raw(store) };
+        // Its thread lets go of the store, so that ours is the last hand on it.
+        drop(store.watching.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(store);
         Ok(SPL_OK)
     })
 }
@@ -662,6 +731,18 @@ pub unsafe extern "C" fn spl_poll_since(
     })
 }
 
+/// A number below 1,024 that no other handle on the store has as long as this one is open, in any process.
+/// `SPL_PERMISSION` for a handle that is only read.
+///
+/// # Safety
+///
+/// `store` is NULL or open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_handle_id(store: *const SplStore) -> i32 {
+    // SAFETY: as the caller promises.
+    guarded(|| unsafe { handle(store)? }.store.handle_id().map(|id| id as i32))
+}
+
 /// 1 if the store zeroes replaced and deleted bytes, 0 if not.
 ///
 /// # Safety
@@ -776,261 +857,6 @@ pub unsafe extern "C" fn spl_scan(
     })
 }
 
-/// Registers memory for the `spl_scratch_` functions, which take the key from there: a caller that pays for each pointer
-/// passes one once. `scratch` stays valid until the handle is closed or other memory is registered; `len` is at least
-/// `SPL_SCRATCH_VALUE`.
-///
-/// # Safety
-///
-/// `store` is NULL or open; `scratch` is as said.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch(store: *const SplStore, scratch: *mut u8, len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let store = unsafe { handle(store)? };
-        if scratch.is_null() || len < SPL_SCRATCH_VALUE {
-            return Err(invalid("scratch memory is NULL or shorter than its fixed parts"));
-        }
-        store.scratch.store(scratch, Ordering::Relaxed);
-        store.scratch_bytes.store(len, Ordering::Relaxed);
-        Ok(SPL_OK)
-    })
-}
-
-/// The parts of a handle's scratch memory.
-struct Scratch<'a> {
-    result: &'a mut [u8],
-    key: &'a [u8],
-    value: &'a mut [u8],
-}
-
-/// # Safety
-///
-/// `store` is NULL or open, and its scratch memory, if it has any, is valid and nobody else's during the call.
-unsafe fn scratch<'a>(store: *const SplStore, key_len: u32) -> Result<(&'a Store, Scratch<'a>), Error> {
-    // SAFETY: as the caller promises.
-    let store = unsafe { handle(store)? };
-    let start = store.scratch.load(Ordering::Relaxed);
-    if start.is_null() {
-        return Err(invalid("the handle has no scratch memory"));
-    }
-    let len = store.scratch_bytes.load(Ordering::Relaxed) as usize;
-    // SAFETY: it was registered with this length, which covers the fixed parts.
-    let all = unsafe { std::slice::from_raw_parts_mut(start, len) };
-    let (head, value) = all.split_at_mut(SPL_SCRATCH_VALUE as usize);
-    let (result, key_room) = head.split_at_mut(SPL_SCRATCH_KEY as usize);
-    let max = store.store.geometry().max_key_bytes() as usize;
-    let key = key_room.get(..key_len as usize).ok_or(Error::KeyTooLong {
-        bytes: key_len as usize,
-        max,
-    })?;
-    Ok((&store.store, Scratch { result, key, value }))
-}
-
-/// `spl_get` to scratch memory: the value is copied only if it fits there.
-///
-/// # Safety
-///
-/// `store` is NULL or open, and its scratch memory is not in use.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_get(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store.get(scratch.key, scratch.value).map(length)
-    })
-}
-
-/// `spl_get` to `buf`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`; `buf` is valid for `cap` bytes, none of them in scratch memory.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_get_into(store: *const SplStore, key_len: u32, buf: *mut u8, cap: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let ((store, scratch), buffer) = unsafe { (scratch(store, key_len)?, output(buf, cap)?) };
-        store.get(scratch.key, buffer).map(length)
-    })
-}
-
-fn scratch_value<'a>(scratch: &'a Scratch<'_>, value_len: u32) -> Result<&'a [u8], Error> {
-    scratch
-        .value
-        .get(..value_len as usize)
-        .ok_or_else(|| invalid("the value is longer than scratch memory"))
-}
-
-/// `spl_set` of a value in scratch memory.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_set(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store
-            .set(scratch.key, scratch_value(&scratch, value_len)?)
-            .map(|_| SPL_OK)
-    })
-}
-
-/// `spl_set` of a value elsewhere.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`; `value` is valid for `value_len` bytes, none of them in scratch memory.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_set_from(
-    store: *const SplStore,
-    key_len: u32,
-    value: *const u8,
-    value_len: u32,
-) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let ((store, scratch), value) = unsafe { (scratch(store, key_len)?, input(value, value_len)?) };
-        store.set(scratch.key, value).map(|_| SPL_OK)
-    })
-}
-
-/// `spl_try_set` of a value in scratch memory.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_try_set(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store
-            .try_set(scratch.key, scratch_value(&scratch, value_len)?)
-            .map(|_| SPL_OK)
-    })
-}
-
-/// `spl_try_set` of a value elsewhere.
-///
-/// # Safety
-///
-/// As for `spl_scratch_set_from`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_try_set_from(
-    store: *const SplStore,
-    key_len: u32,
-    value: *const u8,
-    value_len: u32,
-) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let ((store, scratch), value) = unsafe { (scratch(store, key_len)?, input(value, value_len)?) };
-        store.try_set(scratch.key, value).map(|_| SPL_OK)
-    })
-}
-
-/// `spl_unset`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_unset(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store.unset(scratch.key).map(length)
-    })
-}
-
-/// `spl_try_unset`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_try_unset(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store.try_unset(scratch.key).map(length)
-    })
-}
-
-/// `spl_contains`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_contains(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store.contains(scratch.key).map(i32::from)
-    })
-}
-
-/// `spl_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_epoch(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let Some(epoch) = store.epoch(scratch.key)? else {
-            return Ok(SPL_NO_KEY);
-        };
-        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
-        Ok(SPL_OK)
-    })
-}
-
-/// `spl_slot_snapshot`: an `spl_slot_snapshot` at `SPL_SCRATCH_RESULT`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_slot_snapshot(store: *const SplStore, key_len: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let Some(found) = slot_snapshot(store, scratch.key)? else {
-            return Ok(SPL_NO_KEY);
-        };
-        // SAFETY: the result part has 64 bytes, the snapshot has 32; scratch memory need not be aligned.
-        unsafe {
-            scratch
-                .result
-                .as_mut_ptr()
-                .cast::<SplSlotSnapshot>()
-                .write_unaligned(found)
-        };
-        Ok(SPL_OK)
-    })
-}
-
-/// `spl_poll`.
-///
-/// # Safety
-///
-/// As for `spl_scratch_get`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn spl_scratch_poll(store: *const SplStore, key_len: u32, timeout_ms: u32) -> i32 {
-    guarded(|| {
-        // SAFETY: as the caller promises.
-        let (store, scratch) = unsafe { scratch(store, key_len)? };
-        store.poll(scratch.key, milliseconds(timeout_ms)).map(i32::from)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1072,9 +898,10 @@ mod tests {
     #[test]
     fn structures_have_the_sizes_that_bindings_count_on() {
         assert_eq!(size_of::<SplError>(), 520);
-        assert_eq!(size_of::<SplOptions>(), 40);
+        assert_eq!(size_of::<SplOptions>(), 44);
         assert_eq!(size_of::<SplSlotSnapshot>(), 32);
         assert_eq!(size_of::<SplHeaderSnapshot>(), 80);
         assert_eq!(size_of::<SplCursor>(), 16);
+        assert_eq!(size_of::<SplChange>(), 32);
     }
 }

@@ -1,0 +1,644 @@
+//! Watching keys: of each the newest value, whenever it has changed.
+//!
+//! A watch reads the journal, finds the key of each entry ([`crate::directory`]) and, if the key matters to it, notes that it
+//! has changed. What it gives is read from the store at the moment when it is asked for. So what waits in a watch is bounded
+//! by the number of its keys, not by that of the changes, and a watch whose reader is slow costs nobody anything.
+//!
+//! [`Watches`] does this for any number of watches with one pass over the journal; a [`Watcher`] has it for one,
+//! a [`crate::Selector`] for many.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::directory::{Directory, Subject, Tenant};
+use crate::error::{Error, Result};
+use crate::journal::{BATCH, Change, Entry, Read};
+use crate::pattern::Pattern;
+use crate::region::SlotIndex;
+use crate::store::Store;
+use crate::sync::Ordering;
+
+/// What has become of a key, as a watch tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The key.
+    pub key: Arc<str>,
+    /// Its epoch. If it is more than two above the one that was told last, there were changes in between. That of a deletion
+    /// which the journal does not tell any more is the epoch of the youngest deletion of any key.
+    pub epoch: u64,
+    /// Place in the journal of the first change that this one stands for. Sequences ascend, so another watch that begins
+    /// at the next one misses nothing.
+    pub sequence: u64,
+    /// Whether the key exists now.
+    pub kind: EventKind,
+    /// The value, if the watch was asked for values and the key exists.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What has become of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// It has a new value.
+    Set,
+    /// It was deleted.
+    Unset,
+    /// It was deleted because its time was up.
+    Expired,
+}
+
+/// How to watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub struct WatchOptions {
+    initial: bool,
+    values: bool,
+    from: Option<u64>,
+}
+
+impl WatchOptions {
+    /// From now on, without values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether to give first what exists when the watch begins.
+    pub fn initial(self, initial: bool) -> Self {
+        Self { initial, ..self }
+    }
+
+    /// Whether events carry values.
+    pub fn values(self, values: bool) -> Self {
+        Self { values, ..self }
+    }
+
+    /// Also what has changed since this place in the journal: the sequence of the last event of another watch, plus one. If
+    /// the journal does not reach back to it, everything that exists is given.
+    pub fn from(self, sequence: u64) -> Self {
+        Self {
+            from: Some(sequence),
+            ..self
+        }
+    }
+}
+
+/// A change of a key that is to be told.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// Place in the journal of the first change.
+    position: u64,
+    /// Sequence of the key after the last.
+    sequence: u64,
+    kind: Change,
+}
+
+/// One watch among [`Watches`].
+#[derive(Debug)]
+struct Watch {
+    pattern: Pattern,
+    values: bool,
+    /// Keys that have changed, in the order of their first changes.
+    queue: VecDeque<Arc<str>>,
+    marks: HashMap<Arc<str>, Mark>,
+    /// Keys that were given in a state newer than the journal had told: entries up to that sequence are stale.
+    ahead: HashMap<Arc<str>, u64>,
+    /// Whether it was announced as ready, and has not been found empty since.
+    announced: bool,
+}
+
+impl Watch {
+    fn note(&mut self, key: &Arc<str>, mark: Mark) {
+        if let Some(&ahead) = self.ahead.get(key) {
+            if mark.sequence >= ahead {
+                self.ahead.remove(key);
+            }
+            if mark.sequence <= ahead {
+                return;
+            }
+        }
+        if let Some(noted) = self.marks.get_mut(key) {
+            noted.sequence = mark.sequence;
+            noted.kind = mark.kind;
+        } else {
+            self.marks.insert(key.clone(), mark);
+            self.queue.push_back(key.clone());
+        }
+    }
+
+    /// The next event, read from the store now.
+    fn next(&mut self, store: &Store) -> Result<Option<Event>> {
+        while let Some(key) = self.queue.front().cloned() {
+            let event = self.read(store, &key)?;
+            self.queue.pop_front();
+            self.marks.remove(&key);
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        self.announced = false;
+        Ok(None)
+    }
+
+    fn read(&mut self, store: &Store, key: &Arc<str>) -> Result<Option<Event>> {
+        let Some(&mark) = self.marks.get(key) else {
+            return Ok(None);
+        };
+        let mut value = Vec::new();
+        let found = if self.values {
+            store.read_value(key.as_bytes(), |view| {
+                view.copy_to_vec(&mut value)?;
+                Ok(view.ctl.sequence())
+            })?
+        } else {
+            store.read(key.as_bytes(), |view| Ok(view.ctl.sequence()))?
+        };
+        let (kind, sequence) = match (found, mark.kind) {
+            (Some(sequence), _) => (EventKind::Set, sequence),
+            (None, Change::Unset) => (EventKind::Unset, mark.sequence),
+            (None, Change::Expire) => (EventKind::Expired, mark.sequence),
+            // It has just been deleted, and the journal is about to tell.
+            (None, Change::Insert | Change::Update) => return Ok(None),
+        };
+        if sequence > mark.sequence {
+            self.ahead.insert(key.clone(), sequence);
+        }
+        Ok(Some(Event {
+            key: key.clone(),
+            epoch: sequence << 1,
+            sequence: mark.position,
+            kind,
+            value: (self.values && kind == EventKind::Set).then_some(value),
+        }))
+    }
+}
+
+/// Which watches a key matters to.
+#[derive(Debug, Default)]
+struct Interests {
+    watches: HashMap<u32, Watch>,
+    by_key: HashMap<Arc<str>, Vec<u32>>,
+    /// Those whose keys are not named one by one.
+    patterns: Vec<u32>,
+    /// Of these, those that have become ready since somebody asked.
+    ready: Vec<u32>,
+}
+
+impl Interests {
+    fn matters(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+            || self
+                .patterns
+                .iter()
+                .any(|id| self.watches.get(id).is_some_and(|watch| watch.pattern.matches(key)))
+    }
+
+    /// Notes a change in all watches that the key matters to.
+    fn note(&mut self, key: &Arc<str>, mark: Mark) {
+        for id in self.by_key.get(key).into_iter().flatten() {
+            if let Some(watch) = self.watches.get_mut(id) {
+                watch.note(key, mark);
+                announce(*id, watch, &mut self.ready);
+            }
+        }
+        for id in &self.patterns {
+            if let Some(watch) = self.watches.get_mut(id)
+                && watch.pattern.matches(key)
+            {
+                watch.note(key, mark);
+                announce(*id, watch, &mut self.ready);
+            }
+        }
+    }
+}
+
+fn announce(id: u32, watch: &mut Watch, ready: &mut Vec<u32>) {
+    if !watch.announced && !watch.queue.is_empty() {
+        watch.announced = true;
+        ready.push(id);
+    }
+}
+
+/// Any number of watches that follow the journal together.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    /// Place in the journal up to which they have read.
+    position: u64,
+    directory: Directory,
+    interests: Interests,
+}
+
+impl Watches {
+    /// Place in the journal that is to be read next.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.interests.watches.is_empty()
+    }
+
+    /// Begins a watch, under a number that is not in use.
+    pub(crate) fn add(&mut self, store: &Store, id: u32, pattern: Pattern, options: &WatchOptions) -> Result<()> {
+        let region = store.region();
+        pattern.check(region)?;
+        let end = region.journal_end();
+        if options.from.is_some_and(|from| from > end) {
+            return Err(beyond_the_end(end));
+        }
+        if self.is_empty() {
+            self.directory.clear();
+            self.position = end;
+        } else {
+            while self.position < end && self.absorb(store, end)? > 0 {}
+        }
+        match pattern.exact_keys() {
+            Some(keys) => {
+                for key in keys {
+                    let ids = self.interests.by_key.entry(key.as_str().into()).or_default();
+                    if !ids.contains(&id) {
+                        ids.push(id);
+                    }
+                }
+            }
+            None => self.interests.patterns.push(id),
+        }
+        let watch = Watch {
+            pattern,
+            values: options.values,
+            queue: VecDeque::new(),
+            marks: HashMap::new(),
+            ahead: HashMap::new(),
+            announced: false,
+        };
+        self.interests.watches.insert(id, watch);
+        let begun = self.begin(store, id, options);
+        if begun.is_err() {
+            self.remove(id);
+        }
+        begun
+    }
+
+    /// Learns who lives where, and tells a new watch what it wants to know of the past and the present.
+    fn begin(&mut self, store: &Store, id: u32, options: &WatchOptions) -> Result<()> {
+        let Some(pattern) = self.interests.watches.get(&id).map(|watch| watch.pattern.clone()) else {
+            return Ok(());
+        };
+        let present = self.present(store, pattern.exact_keys(), |key| pattern.matches(key))?;
+        let is_complete = match options.from {
+            Some(from) => self.catch_up(store, id, &pattern, from)?,
+            None => true,
+        };
+        if let Some(watch) = self.interests.watches.get_mut(&id) {
+            if options.initial || !is_complete {
+                let position = options.from.unwrap_or(self.position).min(self.position);
+                for tenant in present {
+                    let mark = Mark {
+                        position: if is_complete { self.position } else { position },
+                        sequence: tenant.last,
+                        kind: Change::Update,
+                    };
+                    watch.note(&tenant.key, mark);
+                }
+            }
+            announce(id, watch, &mut self.interests.ready);
+        }
+        Ok(())
+    }
+
+    /// Looks up those who live in the store now: the named keys, or all that matter.
+    fn present(
+        &mut self,
+        store: &Store,
+        keys: Option<&[String]>,
+        matters: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Tenant>> {
+        let region = store.region();
+        let mut look = |slot: SlotIndex| self.directory.look(store, slot, &matters).transpose();
+        match keys {
+            Some(keys) => keys
+                .iter()
+                .filter_map(|key| region.find(region.hash(key.as_bytes()), key.as_bytes()))
+                .filter_map(|(slot, _)| look(slot))
+                .collect(),
+            None => region.slot_indices().filter_map(look).collect(),
+        }
+    }
+
+    /// Notes for one watch what has changed since `from`. `false`: the journal does not reach back so far.
+    fn catch_up(&mut self, store: &Store, id: u32, pattern: &Pattern, from: u64) -> Result<bool> {
+        let mut position = from;
+        let mut words = [0; BATCH];
+        while position < self.position {
+            let Read::Entries(count) = store.region().read_journal(position, &mut words) else {
+                return Ok(false);
+            };
+            if count == 0 {
+                break;
+            }
+            for word in &words[..count] {
+                let at = position;
+                position += 1;
+                if at >= self.position {
+                    break;
+                }
+                let Some((key, mark)) = self.mark(store, at, *word)? else {
+                    continue;
+                };
+                if let Some(watch) = self.interests.watches.get_mut(&id)
+                    && pattern.matches(&key)
+                {
+                    watch.note(&key, mark);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) {
+        let Some(watch) = self.interests.watches.remove(&id) else {
+            return;
+        };
+        self.interests.patterns.retain(|&other| other != id);
+        for key in watch.pattern.exact_keys().unwrap_or_default() {
+            if let Some(ids) = self.interests.by_key.get_mut(key.as_str()) {
+                ids.retain(|&other| other != id);
+                if ids.is_empty() {
+                    self.interests.by_key.remove(key.as_str());
+                }
+            }
+        }
+        if self.is_empty() {
+            self.directory.clear();
+        }
+    }
+
+    /// Reads on in the journal, up to `until` at most, but not everything at once. Returns how many entries it has passed;
+    /// none at the end.
+    pub(crate) fn absorb(&mut self, store: &Store, until: u64) -> Result<u64> {
+        let before = self.position;
+        if self.is_empty() {
+            self.position = until.max(before);
+            return Ok(self.position - before);
+        }
+        let mut words = [0; BATCH];
+        match store.region().read_journal(before, &mut words) {
+            Read::Entries(count) => {
+                for word in &words[..count] {
+                    if let Some((key, mark)) = self.mark(store, self.position, *word)? {
+                        self.interests.note(&key, mark);
+                    }
+                    // One by one, so that an error skips nothing.
+                    self.position += 1;
+                }
+            }
+            Read::Overtaken => self.compare(store)?,
+        }
+        Ok(self.position - before)
+    }
+
+    /// What an entry means, if it matters to anybody.
+    fn mark(&mut self, store: &Store, position: u64, word: u64) -> Result<Option<(Arc<str>, Mark)>> {
+        let Some(entry @ Entry { kind, .. }) = store.region().journal_entry_of(word) else {
+            return Ok(None);
+        };
+        let interests = &self.interests;
+        let subject = self.directory.subject(store, entry, |key| interests.matters(key))?;
+        let Subject::Key(key, sequence) = subject else {
+            return Ok(None);
+        };
+        let mark = Mark {
+            position,
+            sequence,
+            kind,
+        };
+        Ok(Some((key, mark)))
+    }
+
+    /// Finds out by looking at the keys themselves what the journal does not tell any more.
+    fn compare(&mut self, store: &Store) -> Result<()> {
+        let position = self.position;
+        let end = store.region().journal_end();
+        if end <= position {
+            return Err(broken_journal());
+        }
+        let mut known: HashMap<Arc<str>, u64> =
+            self.directory.drain().map(|tenant| (tenant.key, tenant.last)).collect();
+        let interests = std::mem::take(&mut self.interests);
+        let keys: Option<Vec<String>> = interests
+            .patterns
+            .is_empty()
+            .then(|| interests.by_key.keys().map(|key| key.to_string()).collect());
+        let present = self.present(store, keys.as_deref(), |key| interests.matters(key));
+        self.interests = interests;
+        for tenant in present? {
+            if known.remove(&tenant.key) != Some(tenant.last) {
+                let mark = Mark {
+                    position,
+                    sequence: tenant.last,
+                    kind: Change::Update,
+                };
+                self.interests.note(&tenant.key, mark);
+            }
+        }
+        // At least the sequence of each deletion that was missed, and below that of any insert that follows it.
+        let floor = store.region().header().epoch_floor.load(Ordering::Acquire);
+        for (key, last) in known {
+            let mark = Mark {
+                position,
+                sequence: floor.max(last.saturating_add(1)),
+                kind: Change::Unset,
+            };
+            self.interests.note(&key, mark);
+        }
+        self.position = end;
+        Ok(())
+    }
+
+    /// The next event of a watch; `None` if there is none yet, or no such watch.
+    pub(crate) fn next(&mut self, store: &Store, id: u32) -> Result<Option<Event>> {
+        match self.interests.watches.get_mut(&id) {
+            Some(watch) => watch.next(store),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn has(&self, id: u32) -> bool {
+        self.interests.watches.contains_key(&id)
+    }
+
+    /// Watches that have got something to give since they were last found empty, and were not told yet.
+    pub(crate) fn ready(&mut self) -> &mut Vec<u32> {
+        &mut self.interests.ready
+    }
+}
+
+pub(crate) fn beyond_the_end(end: u64) -> Error {
+    Error::InvalidArgument {
+        reason: format!("the journal has {end} changes, so nothing can be followed from beyond that").into(),
+    }
+}
+
+pub(crate) fn broken_journal() -> Error {
+    Error::Corrupt {
+        reason: "the journal cannot be read",
+    }
+}
+
+/// Follows keys, blocking its caller: see [`Store::watch`].
+pub struct Watcher<'a> {
+    store: &'a Store,
+    watches: Watches,
+    pace: Pace,
+}
+
+/// The number of a watcher's only watch.
+const ONLY: u32 = 0;
+
+impl Store {
+    /// Watches a key, or those of a [`Pattern`], which need not exist yet.
+    ///
+    /// A watch gives, for each key that has changed, its newest state, and so does not fall behind: changes that come faster
+    /// than the reader are folded into one, and the epochs tell. The last state of a key is always given. A change that is
+    /// made after this call has returned is never missed, except that a key which comes and goes between two looks may pass
+    /// unnoticed. A watch of a prefix or a glob goes through all keys once when it begins; from then on it costs what changes.
+    ///
+    /// Waiting is as for [`Store::poll`]: writers make a system call only while somebody sleeps.
+    ///
+    /// ```
+    /// # let store = splinter::OpenOptions::new().anonymous()?;
+    /// use splinter::{EventKind, Pattern};
+    ///
+    /// let mut watcher = store.watch(Pattern::prefix("job/"))?;
+    /// store.set("job/1", "run")?;
+    /// let event = watcher.next().expect("a watch does not end")?;
+    /// assert_eq!((&*event.key, event.kind), ("job/1", EventKind::Set));
+    /// # Ok::<(), splinter::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyTooLong`], [`Error::KeyInvalid`] for a key that cannot exist; [`Error::InvalidArgument`] for no keys at
+    /// all; [`Error::Corrupt`].
+    pub fn watch(&self, pattern: impl Into<Pattern>) -> Result<Watcher<'_>> {
+        self.watch_with(pattern, &WatchOptions::new())
+    }
+
+    /// [`Self::watch`] with options.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::InvalidArgument`] if the journal has not come so far as to where the watch is to begin.
+    pub fn watch_with(&self, pattern: impl Into<Pattern>, options: &WatchOptions) -> Result<Watcher<'_>> {
+        let mut watches = Watches::default();
+        watches.add(self, ONLY, pattern.into(), options)?;
+        Ok(Watcher {
+            store: self,
+            watches,
+            pace: Pace::default(),
+        })
+    }
+}
+
+impl Watcher<'_> {
+    /// The next event, if there is one already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`]; [`Error::NoSpace`] if there is no memory for a value; [`Error::Busy`] as for [`Store::get`]. The
+    /// event is not lost then.
+    pub fn try_next(&mut self) -> Result<Option<Event>> {
+        // What has come meanwhile is folded in first, so that the newest is given.
+        let end = self.store.region().journal_end();
+        while self.watches.position() < end && self.watches.absorb(self.store, end)? > 0 {}
+        self.watches.next(self.store, ONLY)
+    }
+
+    /// The next event, for which it waits at most `timeout`; `None` if there is none by then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::try_next`].
+    pub fn next_timeout(&mut self, timeout: Duration) -> Result<Option<Event>> {
+        next_within(self, timeout, Self::try_next, |this, left| {
+            let position = this.watches.position();
+            let woken = this.store.wait_for_entry(position, left, this.store.spin(), || false)?;
+            this.pace.rest_if_crowded(this.store, position);
+            Ok(woken)
+        })
+    }
+}
+
+/// Tries and waits in turn, until there is something or the time is up.
+pub(crate) fn next_within<W, T>(
+    watcher: &mut W,
+    timeout: Duration,
+    mut try_next: impl FnMut(&mut W) -> Result<Option<T>>,
+    mut wait: impl FnMut(&mut W, Duration) -> Result<bool>,
+) -> Result<Option<T>> {
+    let start = Instant::now();
+    loop {
+        if let Some(next) = try_next(watcher)? {
+            return Ok(Some(next));
+        }
+        // Unless the time is up, `Duration::MAX` stays what it is.
+        let left = timeout.saturating_sub(start.elapsed());
+        if left.is_zero() || !wait(watcher, left)? {
+            return try_next(watcher);
+        }
+    }
+}
+
+impl Iterator for Watcher<'_> {
+    type Item = Result<Event>;
+
+    /// Waits for the next event, for ever.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_timeout(Duration::MAX).transpose()
+    }
+}
+
+impl fmt::Debug for Watcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher")
+            .field("store", self.store)
+            .field("position", &self.watches.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps a follower from costing writers a system call each where changes come thick and fast.
+///
+/// A sleeper that is woken by every change makes each of them pay for the wake. Whoever finds several changes at each of
+/// several wakes in a row is beyond following them one by one: it rests before it asks to be woken again.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    crowded: u32,
+}
+
+impl Pace {
+    const CROWD: u64 = 4;
+    const PATIENCE: u32 = 8;
+    /// The kernel adds some 50 µs.
+    const REST: Duration = Duration::from_micros(20);
+    /// A journal that holds the changes of one rest at the speed of one writer.
+    const JOURNAL_MIN: u32 = 4096;
+
+    /// To be called after a wake with the position that was waited for.
+    pub(crate) fn rest_if_crowded(&mut self, store: &Store, position: u64) {
+        if store.geometry().journal_entries() < Self::JOURNAL_MIN {
+            return;
+        }
+        if store.region().journal_reaches(position.wrapping_add(Self::CROWD)) {
+            self.crowded += 1;
+        } else {
+            self.crowded = 0;
+        }
+        if self.crowded > Self::PATIENCE {
+            std::thread::sleep(Self::REST);
+        }
+    }
+}

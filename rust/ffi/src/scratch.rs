@@ -1,0 +1,265 @@
+//! The operations on registered scratch memory: for callers that pay for every pointer they pass.
+
+use std::sync::atomic::Ordering;
+
+use splinter::{Error, Store};
+
+use crate::{
+    SPL_NO_KEY, SPL_OK, SPL_SCRATCH_KEY, SPL_SCRATCH_VALUE, SplSlotSnapshot, SplStore, guarded, handle, input, invalid,
+    length, milliseconds, output, slot_snapshot,
+};
+
+/// Registers memory for the `spl_scratch_` functions, which take the key from there: a caller that pays for each pointer
+/// passes one once. `scratch` stays valid until the handle is closed or other memory is registered; `len` is at least
+/// `SPL_SCRATCH_VALUE`.
+///
+/// # Safety
+///
+/// `store` is NULL or open; `scratch` is as said.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch(store: *const SplStore, scratch: *mut u8, len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let store = unsafe { handle(store)? };
+        if scratch.is_null() || len < SPL_SCRATCH_VALUE {
+            return Err(invalid("scratch memory is NULL or shorter than its fixed parts"));
+        }
+        store.scratch.store(scratch, Ordering::Relaxed);
+        store.scratch_bytes.store(len, Ordering::Relaxed);
+        Ok(SPL_OK)
+    })
+}
+
+/// The parts of a handle's scratch memory.
+struct Scratch<'a> {
+    result: &'a mut [u8],
+    key: &'a [u8],
+    value: &'a mut [u8],
+}
+
+/// # Safety
+///
+/// `store` is NULL or open, and its scratch memory, if it has any, is valid and nobody else's during the call.
+unsafe fn scratch<'a>(store: *const SplStore, key_len: u32) -> Result<(&'a Store, Scratch<'a>), Error> {
+    // SAFETY: as the caller promises.
+    let store = unsafe { handle(store)? };
+    let start = store.scratch.load(Ordering::Relaxed);
+    if start.is_null() {
+        return Err(invalid("the handle has no scratch memory"));
+    }
+    let len = store.scratch_bytes.load(Ordering::Relaxed) as usize;
+    // SAFETY: it was registered with this length, which covers the fixed parts.
+    let all = unsafe { std::slice::from_raw_parts_mut(start, len) };
+    let (head, value) = all.split_at_mut(SPL_SCRATCH_VALUE as usize);
+    let (result, key_room) = head.split_at_mut(SPL_SCRATCH_KEY as usize);
+    let max = store.store.geometry().max_key_bytes() as usize;
+    let key = key_room.get(..key_len as usize).ok_or(Error::KeyTooLong {
+        bytes: key_len as usize,
+        max,
+    })?;
+    Ok((&store.store, Scratch { result, key, value }))
+}
+
+/// `spl_get` to scratch memory: the value is copied only if it fits there.
+///
+/// # Safety
+///
+/// `store` is NULL or open, and its scratch memory is not in use.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_get(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.get(scratch.key, scratch.value).map(length)
+    })
+}
+
+/// `spl_get` to `buf`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`; `buf` is valid for `cap` bytes, none of them in scratch memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_get_into(store: *const SplStore, key_len: u32, buf: *mut u8, cap: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let ((store, scratch), buffer) = unsafe { (scratch(store, key_len)?, output(buf, cap)?) };
+        store.get(scratch.key, buffer).map(length)
+    })
+}
+
+fn scratch_value<'a>(scratch: &'a Scratch<'_>, value_len: u32) -> Result<&'a [u8], Error> {
+    scratch
+        .value
+        .get(..value_len as usize)
+        .ok_or_else(|| invalid("the value is longer than scratch memory"))
+}
+
+/// `spl_set` of a value in scratch memory.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_set(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store
+            .set(scratch.key, scratch_value(&scratch, value_len)?)
+            .map(|_| SPL_OK)
+    })
+}
+
+/// `spl_set` of a value elsewhere.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`; `value` is valid for `value_len` bytes, none of them in scratch memory.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_set_from(
+    store: *const SplStore,
+    key_len: u32,
+    value: *const u8,
+    value_len: u32,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let ((store, scratch), value) = unsafe { (scratch(store, key_len)?, input(value, value_len)?) };
+        store.set(scratch.key, value).map(|_| SPL_OK)
+    })
+}
+
+/// `spl_try_set` of a value in scratch memory.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_try_set(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store
+            .try_set(scratch.key, scratch_value(&scratch, value_len)?)
+            .map(|_| SPL_OK)
+    })
+}
+
+/// `spl_try_set` of a value elsewhere.
+///
+/// # Safety
+///
+/// As for `spl_scratch_set_from`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_try_set_from(
+    store: *const SplStore,
+    key_len: u32,
+    value: *const u8,
+    value_len: u32,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let ((store, scratch), value) = unsafe { (scratch(store, key_len)?, input(value, value_len)?) };
+        store.try_set(scratch.key, value).map(|_| SPL_OK)
+    })
+}
+
+/// `spl_unset`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_unset(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.unset(scratch.key).map(length)
+    })
+}
+
+/// `spl_try_unset`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_try_unset(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.try_unset(scratch.key).map(length)
+    })
+}
+
+/// `spl_contains`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_contains(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.contains(scratch.key).map(i32::from)
+    })
+}
+
+/// `spl_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_epoch(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let Some(epoch) = store.epoch(scratch.key)? else {
+            return Ok(SPL_NO_KEY);
+        };
+        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        Ok(SPL_OK)
+    })
+}
+
+/// `spl_slot_snapshot`: an `spl_slot_snapshot` at `SPL_SCRATCH_RESULT`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_slot_snapshot(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let Some(found) = slot_snapshot(store, scratch.key)? else {
+            return Ok(SPL_NO_KEY);
+        };
+        // SAFETY: the result part has 64 bytes, the snapshot has 32; scratch memory need not be aligned.
+        unsafe {
+            scratch
+                .result
+                .as_mut_ptr()
+                .cast::<SplSlotSnapshot>()
+                .write_unaligned(found)
+        };
+        Ok(SPL_OK)
+    })
+}
+
+/// `spl_poll`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_poll(store: *const SplStore, key_len: u32, timeout_ms: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.poll(scratch.key, milliseconds(timeout_ms)).map(i32::from)
+    })
+}
