@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use splinter::{Error, ErrorCode, Geometry, OpenOptions, Store};
+use splinter::{Changes, Error, ErrorCode, Geometry, OpenOptions, Pattern, Store, WatchOptions, Watcher};
 
 use crate::bytes::{Random, memory_file};
 
@@ -126,6 +126,50 @@ impl Fill {
     }
 }
 
+/// Watches and feeds of all kinds, as far as the store lets them begin.
+struct Watches<'a> {
+    watchers: Vec<Watcher<'a>>,
+    feeds: Vec<Changes<'a>>,
+}
+
+impl<'a> Watches<'a> {
+    fn begin(store: &'a Store, random: &mut Random) -> Self {
+        let from = random.next() >> random.below(64);
+        let all = WatchOptions::new().initial(true).values(true);
+        let watchers = [
+            store.watch("key1"),
+            store.watch_with(Pattern::all(), &all),
+            store.watch_with(Pattern::glob("k*"), &WatchOptions::new().from(from)),
+            store.watch_with(Pattern::keys(["key2", "key3"]), &WatchOptions::new().from(0)),
+        ];
+        let feeds = [store.changes(), store.changes_from(0), store.changes_from(from)];
+        Self {
+            watchers: watchers.into_iter().flatten().collect(),
+            feeds: feeds.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Takes what they have. Without writers that comes to an end, whatever the journal holds.
+    fn take(&mut self, random: &mut Random) {
+        const LIMIT: usize = 1000;
+        let timeout = Duration::from_micros(random.below(500) as u64);
+        for watcher in &mut self.watchers {
+            let taken = (0..LIMIT)
+                .take_while(|_| matches!(watcher.try_next(), Ok(Some(_))))
+                .count();
+            assert!(taken < LIMIT, "a watch ends");
+            let _ = watcher.next_timeout(timeout);
+        }
+        for feed in &mut self.feeds {
+            let taken = (0..LIMIT)
+                .take_while(|_| matches!(feed.try_next(), Ok(Some(_))))
+                .count();
+            assert!(taken < LIMIT, "a feed ends");
+            let _ = feed.next_timeout(timeout);
+        }
+    }
+}
+
 /// Calls every operation. Their results may be anything that they can be for a store of this geometry, but no panic.
 pub(crate) fn use_all(store: &Store, random: &mut Random, backup_to: Option<&Path>) {
     let max_key_bytes = store.geometry().max_key_bytes() as usize;
@@ -141,6 +185,7 @@ pub(crate) fn use_all(store: &Store, random: &mut Random, backup_to: Option<&Pat
         assert!(steps <= limit, "a scan ends");
     };
     check_entries(store.geometry().slots() as usize);
+    let mut watches = Watches::begin(store, random);
     let mut buffer = vec![0; max_value_bytes];
     for _ in 0..3 {
         let key = format!("key{}", random.below(10));
@@ -165,6 +210,7 @@ pub(crate) fn use_all(store: &Store, random: &mut Random, backup_to: Option<&Pat
         let _ = store.set(key, &value);
         let _ = store.unset(key);
         let _ = store.try_set(key, &value);
+        watches.take(random);
     }
     let _ = store.set_auto_vacuum(random.next().is_multiple_of(2));
     let _ = store.auto_vacuum();
