@@ -9,7 +9,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,6 +94,8 @@ struct Mark {
     /// Sequence of the key after the last.
     sequence: u64,
     kind: Change,
+    /// Whether the key itself was looked at, so that its entry may still be to come.
+    looked_at: bool,
 }
 
 /// One watch among [`Watches`].
@@ -104,7 +106,7 @@ struct Watch {
     /// Keys that have changed, in the order of their first changes.
     queue: VecDeque<Arc<str>>,
     marks: HashMap<Arc<str>, Mark>,
-    /// Keys that were given in a state newer than the journal had told: entries up to that sequence are stale.
+    /// Keys that were given in a state of which the journal may not have told yet: entries up to that sequence are stale.
     ahead: HashMap<Arc<str>, u64>,
     /// Whether it was announced as ready, and has not been found empty since.
     announced: bool,
@@ -113,7 +115,7 @@ struct Watch {
 impl Watch {
     fn note(&mut self, key: &Arc<str>, mark: Mark) {
         if let Some(&ahead) = self.ahead.get(key) {
-            if mark.sequence >= ahead {
+            if mark.sequence > ahead || mark.sequence == ahead && !mark.looked_at {
                 self.ahead.remove(key);
             }
             if mark.sequence <= ahead {
@@ -121,8 +123,11 @@ impl Watch {
             }
         }
         if let Some(noted) = self.marks.get_mut(key) {
-            noted.sequence = mark.sequence;
-            noted.kind = mark.kind;
+            if mark.sequence > noted.sequence {
+                noted.sequence = mark.sequence;
+                noted.kind = mark.kind;
+            }
+            noted.looked_at |= mark.looked_at;
         } else {
             self.marks.insert(key.clone(), mark);
             self.queue.push_back(key.clone());
@@ -163,7 +168,7 @@ impl Watch {
             // It has just been deleted, and the journal is about to tell.
             (None, Change::Insert | Change::Update) => return Ok(None),
         };
-        if sequence > mark.sequence {
+        if sequence > mark.sequence || mark.looked_at {
             self.ahead.insert(key.clone(), sequence);
         }
         Ok(Some(Event {
@@ -300,6 +305,7 @@ impl Watches {
                         position: if is_complete { self.position } else { position },
                         sequence: tenant.last,
                         kind: Change::Update,
+                        looked_at: true,
                     };
                     watch.note(&tenant.key, mark);
                 }
@@ -414,6 +420,7 @@ impl Watches {
             position,
             sequence,
             kind,
+            looked_at: false,
         };
         Ok(Some((key, mark)))
     }
@@ -434,12 +441,19 @@ impl Watches {
             .then(|| interests.by_key.keys().map(|key| key.to_string()).collect());
         let present = self.present(store, keys.as_deref(), |key| interests.matters(key));
         self.interests = interests;
-        for tenant in present? {
+        let present = present?;
+        // Of keys that are gone only what is told now: there is no end to the names that keys can have.
+        let names: HashSet<&Arc<str>> = present.iter().map(|tenant| &tenant.key).collect();
+        for watch in self.interests.watches.values_mut() {
+            watch.ahead.retain(|key, _| names.contains(key));
+        }
+        for tenant in &present {
             if known.remove(&tenant.key) != Some(tenant.last) {
                 let mark = Mark {
                     position,
                     sequence: tenant.last,
                     kind: Change::Update,
+                    looked_at: true,
                 };
                 self.interests.note(&tenant.key, mark);
             }
@@ -451,6 +465,7 @@ impl Watches {
                 position,
                 sequence: floor.max(last.saturating_add(1)),
                 kind: Change::Unset,
+                looked_at: true,
             };
             self.interests.note(&key, mark);
         }
