@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::directory::{Directory, Subject};
+use crate::directory::{Directory, Seen, Subject};
 use crate::error::Result;
 use crate::journal::{BATCH, Change as Kind, Read};
 use crate::store::Store;
@@ -179,9 +179,9 @@ impl Feed {
                 self.present = None;
                 break;
             };
-            let tenant = self.directory.look(store, slot, |_| true)?;
+            let seen = self.directory.look(store, slot, |_| true)?;
             present.next_slot += 1;
-            if let Some(tenant) = tenant {
+            if let Some(Seen { tenant, .. }) = seen {
                 return Ok(Some(Change::Current {
                     sequence: present.sequence,
                     key: tenant.key,

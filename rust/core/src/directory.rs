@@ -19,7 +19,7 @@ pub(crate) struct Tenant {
     pub(crate) key: Arc<str>,
     /// Sequence of the insert that brought it.
     inserted: u64,
-    /// Greatest sequence that is known of it.
+    /// Greatest sequence that entries have told of it, or that it had when it was found.
     pub(crate) last: u64,
 }
 
@@ -31,6 +31,14 @@ enum Knowledge {
     /// Whoever lives there does not matter, until somebody else moves in.
     Irrelevant,
     Tenant(Box<Tenant>),
+}
+
+/// Whom a look into a slot has found.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) tenant: Tenant,
+    /// Whether he was not known before.
+    pub(crate) is_new: bool,
 }
 
 /// What an entry is about.
@@ -73,14 +81,16 @@ impl Directory {
         &mut self.slots[index]
     }
 
-    /// Looks who lives in a slot, and remembers him if he matters. Whom it knew there stays: entries that are still to be
-    /// read may be about him.
+    /// Looks who lives in a slot, and remembers him if he matters.
+    ///
+    /// Whom it knew there stays, for entries that are still to be read may be about him. If somebody else lives there by now,
+    /// they will tell of it; until then he is not there.
     pub(crate) fn look(
         &mut self,
         store: &Store,
         slot: SlotIndex,
         matters: impl FnOnce(&str) -> bool,
-    ) -> Result<Option<Tenant>> {
+    ) -> Result<Option<Seen>> {
         let Some(tenant) = tenant(store, slot)? else {
             return Ok(None);
         };
@@ -88,10 +98,15 @@ impl Directory {
             return Ok(None);
         }
         let known = self.at(slot);
-        if !matches!(known, Knowledge::Tenant(_)) {
-            *known = Knowledge::Tenant(Box::new(tenant.clone()));
-        }
-        Ok(Some(tenant))
+        let is_new = match known {
+            Knowledge::Tenant(known) if known.inserted != tenant.inserted => return Ok(None),
+            Knowledge::Tenant(_) => false,
+            Knowledge::None | Knowledge::Irrelevant => {
+                *known = Knowledge::Tenant(Box::new(tenant.clone()));
+                true
+            }
+        };
+        Ok(Some(Seen { tenant, is_new }))
     }
 
     /// Tells what an entry is about. Entries must come in the order of the journal.

@@ -14,13 +14,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::directory::{Directory, Subject, Tenant};
+use crate::directory::{Directory, Seen, Subject};
 use crate::error::{Error, Result};
 use crate::journal::{BATCH, Change, Entry, Read};
 use crate::pattern::Pattern;
+use crate::read::View;
 use crate::region::SlotIndex;
 use crate::store::Store;
-use crate::sync::Ordering;
 
 /// What has become of a key, as a watch tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Event {
     /// The key.
     pub key: Arc<str>,
     /// Its epoch. If it is more than two above the one that was told last, there were changes in between. That of a deletion
-    /// which the journal does not tell any more is the epoch of the youngest deletion of any key.
+    /// which the journal does not tell any more is a lower bound.
     pub epoch: u64,
     /// Place in the journal of the first change that this one stands for. Sequences ascend, so another watch that begins
     /// at the next one misses nothing.
@@ -113,8 +113,15 @@ struct Watch {
 }
 
 impl Watch {
-    fn note(&mut self, key: &Arc<str>, mark: Mark) {
-        if let Some(&ahead) = self.ahead.get(key) {
+    fn note(&mut self, key: &Arc<str>, mut mark: Mark) {
+        let ahead = self.ahead.get(key).copied();
+        let noted = self.marks.get_mut(key);
+        if mark.looked_at && mark.kind == Change::Unset {
+            // The number of a deletion that the journal does not tell is not known; it is above all that was before it.
+            let known = ahead.max(noted.as_ref().map(|noted| noted.sequence));
+            mark.sequence = mark.sequence.max(known.map_or(0, |known| known.saturating_add(1)));
+        }
+        if let Some(ahead) = ahead {
             if mark.sequence > ahead || mark.sequence == ahead && !mark.looked_at {
                 self.ahead.remove(key);
             }
@@ -122,15 +129,18 @@ impl Watch {
                 return;
             }
         }
-        if let Some(noted) = self.marks.get_mut(key) {
-            if mark.sequence > noted.sequence {
-                noted.sequence = mark.sequence;
-                noted.kind = mark.kind;
+        match noted {
+            Some(noted) => {
+                if mark.sequence > noted.sequence {
+                    noted.sequence = mark.sequence;
+                    noted.kind = mark.kind;
+                }
+                noted.looked_at |= mark.looked_at;
             }
-            noted.looked_at |= mark.looked_at;
-        } else {
-            self.marks.insert(key.clone(), mark);
-            self.queue.push_back(key.clone());
+            None => {
+                self.marks.insert(key.clone(), mark);
+                self.queue.push_back(key.clone());
+            }
         }
     }
 
@@ -153,20 +163,23 @@ impl Watch {
             return Ok(None);
         };
         let mut value = Vec::new();
+        let state = |view: &View<'_>| (view.inserted(), view.ctl.sequence());
         let found = if self.values {
             store.read_value(key.as_bytes(), |view| {
                 view.copy_to_vec(&mut value)?;
-                Ok(view.ctl.sequence())
+                Ok(state(view))
             })?
         } else {
-            store.read(key.as_bytes(), |view| Ok(view.ctl.sequence()))?
+            store.read(key.as_bytes(), |view| Ok(state(view)))?
         };
         let (kind, sequence) = match (found, mark.kind) {
-            (Some(sequence), _) => (EventKind::Set, sequence),
-            (None, Change::Unset) => (EventKind::Unset, mark.sequence),
-            (None, Change::Expire) => (EventKind::Expired, mark.sequence),
+            // That it was deleted and inserted again is not told before the journal does: if it is deleted once more, only
+            // those who have read of the insert learn of it.
+            (Some((inserted, sequence)), _) if inserted <= mark.sequence => (EventKind::Set, sequence),
+            (_, Change::Unset) => (EventKind::Unset, mark.sequence),
+            (_, Change::Expire) => (EventKind::Expired, mark.sequence),
             // It has just been deleted, and the journal is about to tell.
-            (None, Change::Insert | Change::Update) => return Ok(None),
+            (_, Change::Insert | Change::Update) => return Ok(None),
         };
         if sequence > mark.sequence || mark.looked_at {
             self.ahead.insert(key.clone(), sequence);
@@ -203,13 +216,13 @@ impl Interests {
 
     /// Notes a change in all watches that the key matters to.
     fn note(&mut self, key: &Arc<str>, mark: Mark) {
-        for id in self.by_key.get(key).into_iter().flatten() {
-            if let Some(watch) = self.watches.get_mut(id) {
-                watch.note(key, mark);
-                announce(*id, watch, &mut self.ready);
-            }
-        }
-        for id in &self.patterns {
+        self.note_but(None, key, mark);
+    }
+
+    /// The same, but for one of them.
+    fn note_but(&mut self, exempt: Option<u32>, key: &Arc<str>, mark: Mark) {
+        let named = self.by_key.get(key).into_iter().flatten();
+        for id in named.chain(&self.patterns).filter(|&&id| Some(id) != exempt) {
             if let Some(watch) = self.watches.get_mut(id)
                 && watch.pattern.matches(key)
             {
@@ -293,6 +306,18 @@ impl Watches {
             return Ok(());
         };
         let present = self.present(store, pattern.exact_keys(), |key| pattern.matches(key))?;
+        for Seen { tenant, is_new } in &present {
+            if *is_new {
+                // Others to whom it matters have not read of its insert yet, and must not miss it if it is overtaken.
+                let mark = Mark {
+                    position: self.position,
+                    sequence: tenant.last,
+                    kind: Change::Update,
+                    looked_at: true,
+                };
+                self.interests.note_but(Some(id), &tenant.key, mark);
+            }
+        }
         let is_complete = match options.from {
             Some(from) => self.catch_up(store, id, &pattern, from)?,
             None => true,
@@ -300,7 +325,7 @@ impl Watches {
         if let Some(watch) = self.interests.watches.get_mut(&id) {
             if options.initial || !is_complete {
                 let position = options.from.unwrap_or(self.position).min(self.position);
-                for tenant in present {
+                for Seen { tenant, .. } in present {
                     let mark = Mark {
                         position: if is_complete { self.position } else { position },
                         sequence: tenant.last,
@@ -321,7 +346,7 @@ impl Watches {
         store: &Store,
         keys: Option<&[String]>,
         matters: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Tenant>> {
+    ) -> Result<Vec<Seen>> {
         let region = store.region();
         let mut look = |slot: SlotIndex| self.directory.look(store, slot, &matters).transpose();
         match keys {
@@ -443,11 +468,11 @@ impl Watches {
         self.interests = interests;
         let present = present?;
         // Of keys that are gone only what is told now: there is no end to the names that keys can have.
-        let names: HashSet<&Arc<str>> = present.iter().map(|tenant| &tenant.key).collect();
+        let names: HashSet<&Arc<str>> = present.iter().map(|seen| &seen.tenant.key).collect();
         for watch in self.interests.watches.values_mut() {
             watch.ahead.retain(|key, _| names.contains(key));
         }
-        for tenant in &present {
+        for Seen { tenant, .. } in &present {
             if known.remove(&tenant.key) != Some(tenant.last) {
                 let mark = Mark {
                     position,
@@ -458,12 +483,10 @@ impl Watches {
                 self.interests.note(&tenant.key, mark);
             }
         }
-        // At least the sequence of each deletion that was missed, and below that of any insert that follows it.
-        let floor = store.region().header().epoch_floor.load(Ordering::Acquire);
         for (key, last) in known {
             let mark = Mark {
                 position,
-                sequence: floor.max(last.saturating_add(1)),
+                sequence: last.saturating_add(1),
                 kind: Change::Unset,
                 looked_at: true,
             };
