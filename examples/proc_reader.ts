@@ -1,6 +1,6 @@
 /**
- * The Deno and the Bun part of `scripts/demo`: reads the machine's figures that the Rust process publishes, waits for
- * each beat, and writes this process's own figures back. Blind to the runtime; `proc_reader.deno.ts` and
+ * The Deno and the Bun part of `scripts/demo`: reads the machine's figures that the Rust process publishes, watches
+ * for each beat, and writes this process's own figures back. Blind to the runtime; `proc_reader.deno.ts` and
  * `proc_reader.bun.ts` start it.
  */
 import process from "node:process";
@@ -33,10 +33,10 @@ interface Counters {
 }
 
 /** Runs one reader until the publisher says stop, and reports a failure in one line. */
-export function readProc(reader: Reader): void {
+export async function readProc(reader: Reader): Promise<void> {
   try {
     using store = reader.open();
-    new ProcReader(reader, store).run();
+    await new ProcReader(reader, store).run();
   } catch (error) {
     console.error(`${reader.name}: ${error instanceof Error ? error.message : error}`);
     process.exitCode = 1;
@@ -50,23 +50,20 @@ class ProcReader {
 
   constructor(readonly reader: Reader, readonly store: Store) {}
 
-  run(): void {
+  async run(): Promise<void> {
     const { name, version } = this.reader;
+    // Before the publisher hears that this reader is ready, so that no beat is missed.
+    using beats = this.store.watch("demo/beat");
     console.log(`${name.padEnd(4)}  ${version} is ready, pid ${process.pid}`);
     this.#put(`${name}/ready`, { pid: process.pid });
 
     let last: Counters | undefined;
     let limitMs = START_LIMIT_MS;
-    for (let round = -1, stopped = false; !stopped;) {
-      if (!this.store.poll("demo/beat", limitMs)) {
-        throw new Error(`No beat from the publisher in ${limitMs / 1000} s`);
-      }
+    for (let stopped = false; !stopped;) {
+      const { value: event } = await within(limitMs, beats.next(), "No beat from the publisher");
       const wokeUs = nowUs();
-      const beat = this.#look<Beat>("demo/beat");
-      if (beat === null || beat.round === round) {
-        continue;
-      }
-      round = beat.round;
+      if (!event?.value) throw new Error("The publisher took its beat back");
+      const beat: Beat = JSON.parse(new TextDecoder().decode(event.value));
       limitMs = BEAT_LIMIT_MS;
       this.#wakesUs.push(wokeUs - beat.wrote_us);
       this.#writeBack();
@@ -153,6 +150,17 @@ class ProcReader {
       p90_us: rank(0.9),
       worst_us: rank(1),
     };
+  }
+}
+
+/** What `promise` gives, if it gives it in time. */
+async function within<T>(limitMs: number, promise: Promise<T>, complaint: string): Promise<T> {
+  const { promise: tooLate, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`${complaint} in ${limitMs / 1000} s`)), limitMs);
+  try {
+    return await Promise.race([promise, tooLate]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -5,9 +5,11 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { InvalidArgumentError } from "./errors.ts";
-import { encodeOptions, Flag } from "./layout.ts";
-import type { SplinterOptions, StoreValue } from "./types.ts";
+import { InvalidArgumentError, KeyInvalidError } from "./errors.ts";
+import { quote } from "./failures.ts";
+import { encodeOptions, Flag, PatternKind, WatchFlag } from "./layout.ts";
+import { encode } from "./scratch.ts";
+import type { SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
 
 /** What the native library takes for "for ever". */
 const FOR_EVER = 0xffff_ffff;
@@ -74,13 +76,8 @@ export function nativeOptions(kind: number, options: SplinterOptions): Uint8Arra
     const value = options[name];
     return value === undefined ? undefined : integer(name, value, min, max);
   };
-  const flag = (name: keyof SplinterOptions, when: boolean, bit: number) => {
-    const value = options[name];
-    if (value !== undefined && typeof value !== "boolean") {
-      throw new InvalidArgumentError(`"${name}" must be true or false, not ${show(value)}`);
-    }
-    return value === when ? bit : 0;
-  };
+  const flag = (name: keyof SplinterOptions, when: boolean, bit: number) =>
+    truth(name, options[name]) === when ? bit : 0;
   const spin = whole("spinUs", 1_000_000, 0);
   return encodeOptions({
     kind,
@@ -94,7 +91,112 @@ export function nativeOptions(kind: number, options: SplinterOptions): Uint8Arra
       (spin === 0 ? Flag.noSpin : 0),
     lock_timeout_ms: whole("lockTimeoutMs", FOR_EVER),
     spin_us: spin,
+    poll_interval_ms: whole("pollIntervalMs", FOR_EVER),
   });
+}
+
+/** A pattern as the native library takes it. */
+export interface Pattern {
+  /** One of {@linkcode PatternKind}. */
+  readonly kind: number;
+  /** The pattern in UTF-8. */
+  readonly bytes: Uint8Array;
+  /** The key, if there can be but one. */
+  readonly key?: string;
+  /** What a message calls it. */
+  readonly shown: string;
+}
+
+/**
+ * Checks a pattern of keys.
+ *
+ * @param value The pattern.
+ * @returns The pattern, encoded.
+ */
+export function pattern(value: unknown): Pattern {
+  if (typeof value === "string") {
+    if (!/[*?]/.test(value)) return onlyKey(value);
+    return { kind: PatternKind.glob, bytes: utf8(value), shown: `keys like ${quote(value)}` };
+  }
+  if (Array.isArray(value)) {
+    if (value.length === 0 || !value.every((key) => typeof key === "string")) {
+      throw new InvalidArgumentError(`"pattern" must have keys, which are strings, and one at least`);
+    }
+    // It separates them.
+    const bad = value.find((key) => key.includes("\0"));
+    if (bad !== undefined) throw new KeyInvalidError(`Key ${quote(bad)} is not valid: it contains NUL`);
+    return { kind: PatternKind.keys, bytes: utf8(value.join("\0")), shown: `${value.length} keys` };
+  }
+  const prefix = (value as { prefix?: unknown } | null | undefined)?.prefix;
+  if (typeof prefix !== "string") {
+    throw new InvalidArgumentError(`"pattern" must be a string, an array of keys or a prefix, not ${show(value)}`);
+  }
+  return { kind: PatternKind.prefix, bytes: utf8(prefix), shown: `keys that begin with ${quote(prefix)}` };
+}
+
+/**
+ * Makes the pattern of one key.
+ *
+ * @param key The key.
+ * @returns The pattern, encoded.
+ */
+export function onlyKey(key: unknown): Pattern {
+  if (typeof key !== "string") throw new InvalidArgumentError(`Key must be a string, not ${typeof key}`);
+  return { kind: PatternKind.key, bytes: utf8(key), key, shown: `key ${quote(key)}` };
+}
+
+function utf8(text: string): Uint8Array {
+  if (!text.isWellFormed()) {
+    throw new KeyInvalidError(`Pattern ${quote(text)} has a lone surrogate, which has no UTF-8 form`);
+  }
+  return encode(text);
+}
+
+/** How a watch is started and ended. */
+export interface Start {
+  /** Bits of {@linkcode WatchFlag}. */
+  readonly flags: number;
+  /** Where it starts, if the flags say that it matters. */
+  readonly from: bigint;
+  /** What ends it. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Checks how a watch is to be started.
+ *
+ * @param options The options.
+ * @returns How the native library starts it.
+ */
+export function start(options: WatchOptions): Start {
+  const { initial, from, values } = options;
+  if (from !== undefined && (typeof from !== "bigint" || BigInt.asUintN(64, from) !== from)) {
+    throw new InvalidArgumentError(`"from" must be a bigint of 0 or more that fits 64 bits, not ${show(from)}`);
+  }
+  const flags = (from === undefined ? 0 : WatchFlag.from) |
+    (truth("initial", initial) ? WatchFlag.initial : 0) |
+    (truth("values", values) === false ? 0 : WatchFlag.values);
+  return { flags, from: from ?? 0n, signal: signal(options) };
+}
+
+/**
+ * Checks a signal.
+ *
+ * @param options The options that may have one.
+ * @returns The signal.
+ */
+export function signal({ signal }: { signal?: AbortSignal }): AbortSignal | undefined {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new InvalidArgumentError(`"signal" must be an AbortSignal, not ${show(signal)}`);
+  }
+  return signal;
+}
+
+function truth(name: string, value: unknown): boolean | undefined {
+  if (value !== undefined && typeof value !== "boolean") {
+    throw new InvalidArgumentError(`"${name}" must be true or false, not ${show(value)}`);
+  }
+  return value;
 }
 
 /**

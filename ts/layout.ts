@@ -20,6 +20,12 @@ export const Kind = { file: 0, memory: 1, anonymous: 2 };
 /** `spl_options.flags`. */
 export const Flag = { readOnly: 1, throughput: 2, noSpin: 4 };
 
+/** The kinds of pattern of `spl_watch`. */
+export const PatternKind = { key: 0, keys: 1, prefix: 2, glob: 3 };
+
+/** The flags of `spl_watch` and `spl_changes`. */
+export const WatchFlag = { values: 1, initial: 2, from: 4 };
+
 /** Offsets in `spl_options`; every field is 32 bits. */
 export const OPTIONS = {
   size: 0,
@@ -32,10 +38,11 @@ export const OPTIONS = {
   flags: 28,
   lock_timeout_ms: 32,
   spin_us: 36,
+  poll_interval_ms: 40,
 } as const;
 
 /** The size of `spl_options`. */
-export const OPTIONS_BYTES = 40;
+export const OPTIONS_BYTES = 44;
 
 /** Offsets in `spl_error`. */
 export const ERROR = { code: 0, os_errno: 4, message: 8 } as const;
@@ -73,6 +80,18 @@ export const CURSOR_BYTES = 16;
 
 /** Offsets in a record of `spl_scan`, which ends at a multiple of 8. */
 export const RECORD = { epoch: 0, value_len: 8, key_len: 12, key: 16 } as const;
+
+/** Offsets in `spl_change`. */
+export const CHANGE = { seq: 0, epoch: 8, kind: 16, key_len: 20, value_len: 24, reserved: 28 } as const;
+
+/** The size of `spl_change`. The key follows; the value, and the next record, begin at a multiple of 8. */
+export const CHANGE_BYTES = 32;
+
+/** The kinds of change, by `spl_change.kind`. */
+export const CHANGE_KINDS = [undefined, "set", "unset", "expired", "vanished", "lost", "current"] as const;
+
+/** `spl_change.value_len` of a change without a value, read as a signed number. */
+export const NO_VALUE = -1;
 
 /**
  * Encodes an `spl_options`.

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { Scratch } from "./scratch.ts";
+import type { Socket } from "node:net";
+import type { Memory } from "./scratch.ts";
 
 /** An open store as the native library knows it. Only runtimes look inside. */
 export type Handle = object | number | bigint;
@@ -32,6 +33,21 @@ export interface Native {
     buffer: Uint8Array,
     capacity: number,
   ): number;
+  spl_handle_id(store: Handle | null): number;
+  spl_selector(store: Handle | null, error: Uint8Array): number;
+  spl_watch(
+    store: Handle | null,
+    kind: number,
+    pattern: Uint8Array,
+    patternLength: number,
+    flags: number,
+    from: Uint8Array,
+    error: Uint8Array,
+  ): number;
+  spl_changes(store: Handle | null, flags: number, from: Uint8Array, error: Uint8Array): number;
+  spl_unwatch(store: Handle | null, id: number): number;
+  spl_ready(store: Handle | null, ids: Uint8Array, capacity: number): number;
+  spl_next(store: Handle | null, id: number, buffer: Uint8Array, capacity: number): number;
   spl_scratch(store: Handle | null, scratch: Uint8Array, length: number): number;
   spl_scratch_get(store: Handle | null, keyLength: number): number;
   spl_scratch_get_into(store: Handle | null, keyLength: number, buffer: Uint8Array, capacity: number): number;
@@ -78,6 +94,9 @@ export interface Runtime {
    */
   permit(path: string, access: "read" | "write"): void;
 
-  /** Copies the value in the scratch memory to bytes of their own. */
-  copyOut(scratch: Scratch, length: number): Uint8Array<ArrayBuffer>;
+  /** Copies from a place in memory, a multiple of 8, to bytes of their own. */
+  copyOut(memory: Memory, at: number, length: number): Uint8Array<ArrayBuffer>;
+
+  /** Takes charge of a descriptor, the end of a socket pair. */
+  adopt(descriptor: number): Socket;
 }

@@ -4,13 +4,30 @@
  * @module
  */
 import * as check from "./arguments.ts";
+import { Channels } from "./channel.ts";
 import { ERROR_NUMBERS, InvalidArgumentError, KeyInvalidError, type SplinterError, WrongTypeError } from "./errors.ts";
 import { CURSOR_BYTES, decodeHeader, decodeSlot, ERROR_BYTES, HEADER, HEADER_BYTES, NO_KEY, RECORD } from "./layout.ts";
 import { explained, failure, quote, type Subject } from "./failures.ts";
+import { ChangeFeed, EventFeed, Hub } from "./hub.ts";
 import type { Handle, Native, Runtime } from "./native.ts";
-import { decode, encode, Scratch } from "./scratch.ts";
+import { decode, encode, Scratch, VALUE_AT } from "./scratch.ts";
 import type { Store } from "./store.ts";
-import type { BusHeaderSnapshot, KeysOptions, SlotSnapshot, StoreValue } from "./types.ts";
+import type {
+  BusHeaderSnapshot,
+  Change,
+  ChangesOptions,
+  Channel,
+  KeysOptions,
+  PollOptions,
+  SlotSnapshot,
+  StoreValue,
+  Unsubscribe,
+  Watch,
+  WatchEvent,
+  WatchOptions,
+  WatchPattern,
+} from "./types.ts";
+import { once, Stream, Subscription, unsubscriber } from "./watching.ts";
 
 /** How much of a scan is fetched at once. */
 const PAGE_BYTES = 8192;
@@ -19,9 +36,7 @@ const CLOSED = -ERROR_NUMBERS.CLOSED;
 const VALUE_TOO_LARGE = -ERROR_NUMBERS.VALUE_TOO_LARGE;
 
 /** Closes what nobody closed and nobody can reach any more. */
-const abandoned = new FinalizationRegistry<{ native: Native; handle: Handle }>(
-  ({ native, handle }) => native.spl_close(handle),
-);
+const abandoned = new FinalizationRegistry<Hub>((hub) => hub.close());
 
 /** An open store. */
 export class OpenStore implements Store {
@@ -30,6 +45,8 @@ export class OpenStore implements Store {
   readonly #scratch: Scratch;
   readonly #header: DataView;
   readonly #maxValueSize: number;
+  readonly #hub: Hub;
+  #channels: Channels | undefined;
   // Closing makes it null, which native code answers with CLOSED: so no operation has to ask first.
   #handle: Handle | null;
 
@@ -38,9 +55,10 @@ export class OpenStore implements Store {
     this.#runtime = runtime;
     this.#native = native;
     this.#handle = handle;
-    abandoned.register(this, { native, handle }, this);
     const header = new Uint8Array(HEADER_BYTES);
     this.#header = new DataView(header.buffer);
+    this.#hub = new Hub(runtime, native, handle, this.#header);
+    abandoned.register(this, this.#hub, this);
     let result = native.spl_header_snapshot(handle, header);
     this.#maxValueSize = this.#header.getUint32(HEADER.max_value_bytes, true);
     this.#scratch = new Scratch(this.#maxValueSize);
@@ -75,7 +93,7 @@ export class OpenStore implements Store {
     const keyLength = scratch.putKey(key);
     const length = this.#native.spl_scratch_get(this.#handle, keyLength);
     if (length >= 0 && length <= scratch.room) {
-      return this.#runtime.copyOut(scratch, length);
+      return this.#runtime.copyOut(scratch, VALUE_AT, length);
     }
     return this.#orLarge(length, key, keyLength);
   }
@@ -104,7 +122,7 @@ export class OpenStore implements Store {
     const scratch = this.#scratch;
     const keyLength = scratch.putKey(key);
     const length = this.#native.spl_scratch_get(this.#handle, keyLength);
-    if (length >= 0 && length <= scratch.room) return scratch.text(length);
+    if (length >= 0 && length <= scratch.room) return scratch.text(VALUE_AT, length);
     const bytes = this.#orLarge(length, key, keyLength);
     return bytes === null ? null : decode(bytes);
   }
@@ -169,6 +187,37 @@ export class OpenStore implements Store {
     return this.#expect(result, { key }) === 1;
   }
 
+  async pollAsync(key: string, options: PollOptions = {}): Promise<boolean> {
+    const { timeoutMs = Infinity } = options;
+    check.timeout(timeoutMs);
+    const signal = check.signal(options);
+    signal?.throwIfAborted();
+    const feed = new EventFeed(this.#hub, this, check.onlyKey(key), check.start({ values: false }));
+    return await once(feed, timeoutMs, signal, () => this.#error(CLOSED));
+  }
+
+  watch(pattern: WatchPattern, options: WatchOptions = {}): Watch {
+    return new Stream(this.#watch(pattern, options));
+  }
+
+  subscribe(pattern: WatchPattern, callback: (event: WatchEvent) => void, options: WatchOptions = {}): Unsubscribe {
+    if (typeof callback !== "function") {
+      throw new InvalidArgumentError(`"callback" must be a function`);
+    }
+    const feed = this.#watch(pattern, options);
+    new Subscription(feed, callback);
+    return unsubscriber(feed);
+  }
+
+  changes(options: ChangesOptions = {}): Watch<Change> {
+    return new Stream(new ChangeFeed(this.#hub, this, check.start(options)));
+  }
+
+  channel(name: string): Channel {
+    this.#channels ??= new Channels(this, this.#hub, this.#maxValueSize);
+    return this.#channels.open(name);
+  }
+
   get autoVacuum(): boolean {
     return this.#expect(this.#native.spl_auto_vacuum(this.#handle)) === 1;
   }
@@ -217,15 +266,18 @@ export class OpenStore implements Store {
   }
 
   close(): void {
-    const handle = this.#handle;
-    if (handle === null) return;
+    if (this.#handle === null) return;
     this.#handle = null;
     abandoned.unregister(this);
-    this.#native.spl_close(handle);
+    this.#hub.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #watch(pattern: WatchPattern, options: WatchOptions): EventFeed {
+    return new EventFeed(this.#hub, this, check.pattern(pattern), check.start(options));
   }
 
   #write(key: string, value: StoreValue, wait: boolean): void {

@@ -8,13 +8,15 @@ import { Buffer } from "node:buffer";
 import { InvalidArgumentError, KeyInvalidError, KeyTooLongError } from "./errors.ts";
 
 const KEY_AT = 64;
-const KEY_ROOM = 1088;
+
+/** No key is longer. */
+export const KEY_ROOM = 1088;
 
 /** Where the value begins. */
 export const VALUE_AT = KEY_AT + KEY_ROOM;
 
 /** A larger value than this goes through a buffer of its own. */
-const MAX_VALUE_ROOM = 65_536;
+export const MAX_VALUE_ROOM = 65_536;
 
 /** Up to this length a loop beats the encoder, which costs more to call. */
 const SHORT_TEXT = 32;
@@ -28,12 +30,47 @@ const encoder = new TextEncoder();
 // A store gives back what was put in, a leading U+FEFF too.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The scratch memory of one handle. */
-export class Scratch {
+/** Memory that native code writes to. */
+export class Memory {
   /** All of it. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** All of it, four bytes at a time. */
   readonly words: Int32Array;
+  /** All of it, eight bytes at a time. */
+  readonly longs: BigUint64Array;
+
+  readonly #buffer: Buffer;
+
+  /**
+   * Allocates the memory.
+   *
+   * @param size How much, in bytes: a multiple of 8.
+   */
+  constructor(size: number) {
+    // An ArrayBuffer made first never moves, whatever its size: the native library may keep its address.
+    const memory = new ArrayBuffer(size);
+    this.bytes = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
+    this.longs = new BigUint64Array(memory);
+    this.#buffer = Buffer.from(memory);
+  }
+
+  /**
+   * Decodes UTF-8.
+   *
+   * @param at Where it begins.
+   * @param length Its length in bytes.
+   * @returns The text; what is not UTF-8 becomes U+FFFD.
+   */
+  text(at: number, length: number): string {
+    return length <= SHORT_SLICE
+      ? this.#buffer.toString("utf8", at, at + length)
+      : decoder.decode(this.bytes.subarray(at, at + length));
+  }
+}
+
+/** The scratch memory of one handle. */
+export class Scratch extends Memory {
   /** The results: an epoch, or a slot snapshot. */
   readonly results: DataView;
   /** The largest value that fits. */
@@ -41,7 +78,6 @@ export class Scratch {
 
   readonly #key: Uint8Array;
   readonly #value: Uint8Array;
-  readonly #buffer: Buffer;
 
   /**
    * Allocates the memory.
@@ -49,16 +85,13 @@ export class Scratch {
    * @param maxValueSize The largest value of the store, in bytes.
    */
   constructor(maxValueSize: number) {
-    // Rounded up, so that the words cover it.
-    this.room = (Math.min(maxValueSize, MAX_VALUE_ROOM) + 7) & ~7;
-    // An ArrayBuffer made first never moves, whatever its size: the native library keeps its address.
-    const memory = new ArrayBuffer(VALUE_AT + this.room);
-    this.bytes = new Uint8Array(memory);
-    this.words = new Int32Array(memory);
+    const room = roundUp(Math.min(maxValueSize, MAX_VALUE_ROOM));
+    super(VALUE_AT + room);
+    this.room = room;
+    const memory = this.bytes.buffer;
     this.results = new DataView(memory, 0, KEY_AT);
     this.#key = new Uint8Array(memory, KEY_AT, KEY_ROOM);
     this.#value = new Uint8Array(memory, VALUE_AT);
-    this.#buffer = Buffer.from(memory);
   }
 
   /**
@@ -128,18 +161,16 @@ export class Scratch {
     const { read, written } = encoder.encodeInto(text, this.#value);
     return read === length ? written : -1;
   }
+}
 
-  /**
-   * Decodes the value.
-   *
-   * @param length Its length in bytes.
-   * @returns The text; what is not UTF-8 becomes U+FFFD.
-   */
-  text(length: number): string {
-    return length <= SHORT_SLICE
-      ? this.#buffer.toString("utf8", VALUE_AT, VALUE_AT + length)
-      : decoder.decode(this.#value.subarray(0, length));
-  }
+/**
+ * Rounds up to where a number of 64 bits may stand.
+ *
+ * @param length A length or a place, in bytes.
+ * @returns The next multiple of 8.
+ */
+export function roundUp(length: number): number {
+  return (length + 7) & ~7;
 }
 
 /**

@@ -3,14 +3,28 @@
  *
  * @module
  */
-import type { BusHeaderSnapshot, KeysOptions, SlotSnapshot, StoreValue } from "./types.ts";
+import type {
+  BusHeaderSnapshot,
+  Change,
+  ChangesOptions,
+  Channel,
+  KeysOptions,
+  PollOptions,
+  SlotSnapshot,
+  StoreValue,
+  Unsubscribe,
+  Watch,
+  WatchEvent,
+  WatchOptions,
+  WatchPattern,
+} from "./types.ts";
 
 /**
  * An open store: a table of keys and values that any number of processes have open, and that each of them sees change
  * at once.
  *
- * {@linkcode SplinterConstructor.open} and its neighbours give one. Every call is synchronous. A key that is not there
- * is `null`, never an error. After {@linkcode Store.close} every operation throws a `ClosedError`.
+ * {@linkcode SplinterConstructor.open} and its neighbours give one. Reading and writing are synchronous. A key that is
+ * not there is `null`, never an error. After {@linkcode Store.close} every operation throws a `ClosedError`.
  *
  * @example Usage
  * ```ts
@@ -295,7 +309,7 @@ export interface Store {
 
   /**
    * Waits for a key to change: to be set or deleted, by any process. The key need not be there. This blocks the thread,
-   * and its event loop with it.
+   * and its event loop with it; {@linkcode Store.pollAsync} does not.
    *
    * @param key The key.
    * @param timeoutMs How long at most, in milliseconds; `Infinity` is for ever.
@@ -310,6 +324,154 @@ export interface Store {
    * ```
    */
   poll(key: string, timeoutMs: number): boolean;
+
+  /**
+   * Waits for a key to change as {@linkcode Store.poll} does, but lets the event loop go on.
+   *
+   * What is changed after the call has returned is seen. The promise is rejected if the arguments are wrong, too.
+   *
+   * @param key The key.
+   * @param options How long at most, and what ends the wait.
+   * @returns Whether it changed; `false` is that the time ran out.
+   * @throws {ClosedError} If the store is closed meanwhile.
+   * @throws {DOMException} If the signal is aborted: its reason, whatever that is.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * const changed = store.pollAsync("greeting", { timeoutMs: 10_000 });
+   * store.set("greeting", "hello");
+   * console.log(await changed); // true
+   * ```
+   */
+  pollAsync(key: string, options?: PollOptions): Promise<boolean>;
+
+  /**
+   * Watches keys: gives the newest state of each that has been changed, by any process. The keys need not be there.
+   *
+   * The watch begins during the call: what is changed after it has returned is seen, and the last state of a key always
+   * comes. While a key waits to be taken, further changes of it are folded into the one event, and its epoch tells; so a
+   * slow reader never holds up a writer, and never has more to catch up with than there are keys. A key that comes and
+   * goes before anybody could look may pass unnoticed. Events come in the order of their `seq`.
+   *
+   * All watches of a store object share one thread. While one of them lives, so does the process.
+   *
+   * @param pattern A key, a glob such as `"cpu/*"`, an array of keys, or a prefix.
+   * @param options What comes first, what comes along, and what ends it.
+   * @returns The events, without end: see {@linkcode Watch} for how it ends.
+   * @throws {KeyTooLongError} If a key is longer than the store's longest.
+   * @throws {KeyInvalidError} If a key is empty or has a NUL or a lone surrogate.
+   * @throws {InvalidArgumentError} If the pattern is none, or if `from` is a place that the changes have not reached.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * const watch = store.watch("cpu/*");
+   * store.set("cpu/0", "busy");
+   * for await (const { key, kind, value } of watch) {
+   *   console.log(key, kind, value?.length); // cpu/0 set 4
+   *   break;
+   * }
+   * ```
+   *
+   * @example What exists first, then what changes, for some time
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * store.set("model/state", "loaded");
+   * const signal = AbortSignal.timeout(50);
+   * for await (const { key } of store.watch({ prefix: "model/" }, { initial: true, signal })) {
+   *   console.log(key, store.getString(key)); // model/state loaded
+   * }
+   * ```
+   */
+  watch(pattern: WatchPattern, options?: WatchOptions): Watch;
+
+  /**
+   * Watches keys as {@linkcode Store.watch} does, and calls a function with each event.
+   *
+   * The function is never called before this has returned. What it throws is reported as an uncaught error, as of the
+   * listeners of events, and the subscription goes on. However fast events come, timers and input get their turn. A
+   * store that turns out to be damaged ends the subscription, which is reported as an uncaught error too.
+   *
+   * @param pattern A key, a glob such as `"cpu/*"`, an array of keys, or a prefix.
+   * @param callback What is called with each event.
+   * @param options What comes first, what comes along, and what ends it.
+   * @returns A function that ends the subscription.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * const unsubscribe = store.subscribe("greeting", ({ kind }) => console.log(kind)); // set
+   * store.set("greeting", "hello");
+   * await new Promise((resolve) => setTimeout(resolve, 50));
+   * unsubscribe();
+   * ```
+   */
+  subscribe(pattern: WatchPattern, callback: (event: WatchEvent) => void, options?: WatchOptions): Unsubscribe;
+
+  /**
+   * Follows all changes of the store, each by itself, without their values.
+   *
+   * The store remembers as many of the last changes as its option `journal` says. What it forgets before it was read is
+   * told as `"lost"`, with how many they are, and is followed by one `"current"` for each key that exists; then the
+   * changes go on. The items of all other kinds and the counts of `"lost"` add up to all changes there were, exactly.
+   *
+   * @param options Where to start, and what ends it. To go on after an item, pass `from: item.seq + 1n`, but
+   * `from: item.seq` after a `"lost"` or a `"current"`.
+   * @returns The changes, without end: see {@linkcode Watch} for how it ends.
+   * @throws {InvalidArgumentError} If `from` is a place that the changes have not reached.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * store.set("greeting", "hello");
+   * store.set("greeting", "hi");
+   * for await (const change of store.changes({ from: 0n })) {
+   *   console.log(change.kind, change.seq); // set 0n, then set 1n
+   *   if (change.seq === 1n) break;
+   * }
+   * ```
+   */
+  changes(options?: ChangesOptions): Watch<Change>;
+
+  /**
+   * Opens a channel: a `BroadcastChannel` among all processes that have the store open, in whichever runtime.
+   *
+   * Every message that is posted after the call has returned is delivered, but for those that come faster than they are
+   * taken: of each sender about as many bytes wait as the store's largest value has (64 KiB at most), and a
+   * `"messageerror"` says how many messages were lost. The messages of a sender come in their order, and come though it
+   * has been closed.
+   *
+   * A store object that posts takes one key for each channel, `channel/NAME/NUMBER`, which stays.
+   *
+   * @param name The name of the channel.
+   * @returns One end of the channel. Close it: while it is open, the process goes on.
+   * @throws {KeyTooLongError} If the name is too long: it has 13 bytes less than the store's longest key.
+   * @throws {KeyInvalidError} If the name has a NUL or a lone surrogate.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * using store = Splinter.anonymous();
+   * using here = store.channel("chat");
+   * using there = Splinter.open(store.path).channel("chat");
+   * const heard = new Promise((resolve) => there.onmessage = ({ data }) => resolve(data));
+   * here.postMessage({ text: "hello" });
+   * console.log(await heard); // { text: "hello" }
+   * ```
+   */
+  channel(name: string): Channel;
 
   /**
    * Whether replaced and deleted values are wiped. It is a property of the store: every process sees it, and setting it
@@ -356,7 +518,10 @@ export interface Store {
   /** Whether the store has not been closed. */
   readonly opened: boolean;
 
-  /** Closes the store for this object. The store itself stays. Closing twice is harmless; `using` closes by itself. */
+  /**
+   * Closes the store for this object, and ends all that watches it. The store itself stays. Closing twice is harmless;
+   * `using` closes by itself.
+   */
   close(): void;
 
   /** Closes the store at the end of a `using` block. */

@@ -5,9 +5,9 @@
  */
 import { dlopen } from "bun:ffi";
 import { existsSync } from "node:fs";
+import { connect, type NetConnectOpts } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Native, Runtime } from "../native.ts";
-import { VALUE_AT } from "../scratch.ts";
 import { symbols } from "./symbols.ts";
 
 /** Up to this length a loop beats the built-in copy. */
@@ -27,10 +27,13 @@ export const runtime: Runtime = {
   // Bun leaves permissions to the system.
   permit() {},
 
-  copyOut({ bytes }, length) {
-    if (length > SHORT_COPY) return bytes.slice(VALUE_AT, VALUE_AT + length);
+  copyOut({ bytes }, at, length) {
+    if (length > SHORT_COPY) return bytes.slice(at, at + length);
     const copy = new Uint8Array(length);
-    for (let i = 0; i < length; i++) copy[i] = bytes[VALUE_AT + i];
+    for (let i = 0; i < length; i++) copy[i] = bytes[at + i];
     return copy;
   },
+
+  // Its types do not tell that it takes a descriptor.
+  adopt: (fd) => connect({ fd } as unknown as NetConnectOpts),
 };

@@ -37,6 +37,11 @@ Deno.test("The library and the store are all that has to be allowed", () => {
     if (store.getString("key") !== "välue" || store.getRaw("large").length !== 4096) throw new Error("wrong");
     if ([...store.entries()].length !== 2 || store.poll("key", 1)) throw new Error("wrong");
     store.getBusHeaderSnapshot(), store.getSlotSnapshot("key"), store.path, store.sync();
+    using watch = store.watch("key");
+    using channel = store.channel("chat");
+    store.set("key", "changed");
+    channel.postMessage("hello");
+    if ((await watch.next()).value.key !== "key" || await store.pollAsync("key", { timeoutMs: 1 })) throw new Error("wrong");
     using again = Splinter.open(${JSON.stringify(path)}, { readOnly: true });
     again.close();
     Splinter.remove(${JSON.stringify(path)});`;

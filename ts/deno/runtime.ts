@@ -4,6 +4,7 @@
  * @module
  */
 import { existsSync } from "node:fs";
+import { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { PermissionError } from "../errors.ts";
 import type { Native, Runtime } from "../native.ts";
@@ -38,7 +39,9 @@ export const runtime: Runtime = {
     if (!isAllowed({ name: access, path })) throw denied(access, access, path);
   },
 
-  copyOut: (scratch, length) => slab.copyOut(scratch, length),
+  copyOut: (memory, at, length) => slab.copyOut(memory, at, length),
+
+  adopt: (fd) => new Socket({ fd }),
 };
 
 function isGranted(permission: Deno.PermissionDescriptor): boolean {

@@ -5,7 +5,7 @@
  * @module
  */
 import { markAsUntransferable } from "node:worker_threads";
-import { type Scratch, VALUE_AT } from "../scratch.ts";
+import type { Memory } from "../scratch.ts";
 
 const SLAB_BYTES = 65_536;
 
@@ -22,16 +22,17 @@ export class Slab {
   #next = 0;
 
   /**
-   * Copies a value out of the scratch memory.
+   * Copies a value.
    *
-   * @param scratch Where the value is.
+   * @param memory Where the value is.
+   * @param from Where in it, a multiple of 4.
    * @param length Its length in bytes.
    * @returns The bytes, which nobody else has.
    */
-  copyOut(scratch: Scratch, length: number): Uint8Array<ArrayBuffer> {
-    const { bytes, words } = scratch;
+  copyOut(memory: Memory, from: number, length: number): Uint8Array<ArrayBuffer> {
+    const { bytes, words } = memory;
     if (length > MAX_SHARED_BYTES) {
-      return bytes.slice(VALUE_AT, VALUE_AT + length);
+      return bytes.slice(from, from + length);
     }
     if (this.#next + length > this.#memory.byteLength) this.#renew();
     const at = this.#next;
@@ -39,15 +40,15 @@ export class Slab {
     this.#next = (at + length + 7) & ~7;
     const copy = new Uint8Array(this.#memory, at, length);
     if (length > MAX_LOOP_BYTES) {
-      copy.set(bytes.subarray(VALUE_AT, VALUE_AT + length));
+      copy.set(bytes.subarray(from, from + length));
       return copy;
     }
     const whole = length >> 2;
     const target = this.#words;
     for (let i = 0; i < whole; i++) {
-      target[(at >> 2) + i] = words[(VALUE_AT >> 2) + i];
+      target[(at >> 2) + i] = words[(from >> 2) + i];
     }
-    for (let i = whole << 2; i < length; i++) copy[i] = bytes[VALUE_AT + i];
+    for (let i = whole << 2; i < length; i++) copy[i] = bytes[from + i];
     return copy;
   }
 

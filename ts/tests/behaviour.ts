@@ -1,10 +1,14 @@
 /** What every runtime must do, written once: each runtime's own tests run this suite. */
+import { changeTests } from "./changes.ts";
+import { channelTests } from "./channels.ts";
+import { endingTests } from "./endings.ts";
 import { errorTests } from "./errors.ts";
 import { keyTests } from "./keys.ts";
 import { lifecycleTests } from "./lifecycle.ts";
 import { processTests } from "./processes.ts";
 import type { Suite } from "./suite.ts";
 import { valueTests } from "./values.ts";
+import { watchTests } from "./watching.ts";
 
 /** Registers all of it. */
 export function behaviour(suite: Suite): void {
@@ -12,5 +16,9 @@ export function behaviour(suite: Suite): void {
   keyTests(suite);
   errorTests(suite);
   lifecycleTests(suite);
+  watchTests(suite);
+  changeTests(suite);
+  channelTests(suite);
   processTests(suite);
+  endingTests(suite);
 }

@@ -140,7 +140,18 @@ export function errorTests({ test, Splinter }: Suite): void {
       assert.throws(() => {
         store.autoVacuum = value as unknown as boolean;
       }, errors.InvalidArgumentError);
-      for (const name of ["slots", "maxValueSize", "maxKeySize", "journal", "mode", "lockTimeoutMs", "spinUs"]) {
+      for (
+        const name of [
+          "slots",
+          "maxValueSize",
+          "maxKeySize",
+          "journal",
+          "mode",
+          "lockTimeoutMs",
+          "spinUs",
+          "pollIntervalMs",
+        ]
+      ) {
         assert.throws(() => Splinter.anonymous({ [name]: value }), {
           code: "INVALID_ARGUMENT",
           message: new RegExp(`"${name}"`),

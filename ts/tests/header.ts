@@ -38,12 +38,24 @@ export function headerTests(test: Suite["test"], symbols: Record<string, Signatu
     assert.deepEqual(Object.fromEntries(declared), { NO_KEY: -layout.NO_KEY, ...ours });
   });
 
+  test("Every kind and flag of watching has the number of the header", () => {
+    const { PatternKind: pattern, WatchFlag: flag, CHANGE_KINDS: kinds } = layout;
+    assert.deepEqual(numbersOf("PATTERN"), pattern);
+    assert.deepEqual(numbersOf("WATCH"), flag);
+    assert.deepEqual(
+      numbersOf("CHANGE"),
+      Object.fromEntries(kinds.flatMap((kind, number) => kind ? [[kind, number]] : [])),
+    );
+    assert.match(readHeader(), /#define SPL_NO_VALUE (UINT32_MAX|0xffffffff)/i);
+  });
+
   test("Every struct has the layout of the header", () => {
     const structs: [name: string, offsets: Record<string, number>, size: number][] = [
       ["spl_options", layout.OPTIONS, layout.OPTIONS_BYTES],
       ["spl_error", layout.ERROR, layout.ERROR_BYTES],
       ["spl_slot_snapshot", layout.SLOT, layout.SLOT_BYTES],
       ["spl_header_snapshot", layout.HEADER, layout.HEADER_BYTES],
+      ["spl_change", layout.CHANGE, layout.CHANGE_BYTES],
     ];
     const header = readHeader();
     for (const [name, offsets, size] of structs) {
@@ -57,6 +69,12 @@ export function headerTests(test: Suite["test"], symbols: Record<string, Signatu
 function readHeader(): string {
   const text = readFileSync(new URL("../../rust/ffi/splinter_bus.h", import.meta.url), "utf8");
   return text.replace(/\/\*[^]*?\*\/|\/\/.*/g, "");
+}
+
+/** The numbers of which the names begin alike, by the rest of the name. */
+function numbersOf(family: string): Record<string, number> {
+  const declared = readHeader().matchAll(new RegExp(`#define SPL_${family}_(\\w+) (\\d+)`, "g"));
+  return Object.fromEntries(Array.from(declared, ([, name, number]) => [name.toLowerCase(), Number(number)]));
 }
 
 function functionsOf(header: string): Map<string, Signature> {

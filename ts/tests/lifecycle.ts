@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import process from "node:process";
 import { pathToFileURL } from "node:url";
 import * as errors from "../errors.ts";
 import type { Store } from "../store.ts";
-import { PATIENCE_MS, type Suite, TempDir, uniqueName } from "./suite.ts";
+import { descriptors, PATIENCE_MS, type Suite, TempDir, uniqueName } from "./suite.ts";
 
 /** Opening, closing and removing stores of every kind. */
 export function lifecycleTests({ test, Splinter, collectGarbage }: Suite): void {
@@ -164,6 +163,10 @@ export function lifecycleTests({ test, Splinter, collectGarbage }: Suite): void 
       () => store.getSlotSnapshot("key"),
       () => store.getBusHeaderSnapshot(),
       () => store.poll("key", 1),
+      () => store.watch("key"),
+      () => store.changes(),
+      () => store.subscribe("key", () => {}),
+      () => store.channel("name"),
       () => store.getAV(),
       () => store.setAV(0),
       () => store.autoVacuum,
@@ -256,8 +259,4 @@ export function lifecycleTests({ test, Splinter, collectGarbage }: Suite): void 
     assert.throws(() => Splinter.remove("x", { libPath: dir.file("text.so") }), errors.LibraryError);
     assert.throws(() => Splinter.anonymous({ libPath: 7 as unknown as string }), errors.InvalidArgumentError);
   });
-}
-
-function descriptors(): number {
-  return readdirSync(`/proc/${process.pid}/fd`).length;
 }

@@ -8,7 +8,7 @@ import type { SplinterConstructor } from "../splinter.ts";
 import type { Store } from "../store.ts";
 import { isUniform, PATIENCE_MS } from "./suite.ts";
 
-const jobs: Record<string, (store: Store) => void> = {
+const jobs: Record<string, (store: Store) => void | Promise<void>> = {
   /** Copies what it finds under "bytes/" and "text/" to "out/", each in its own way. */
   copy(store) {
     for (const [key, value] of store.entries({ prefix: "bytes/" })) store.set(`out/${key}`, value);
@@ -49,6 +49,31 @@ const jobs: Record<string, (store: Store) => void> = {
     }
     store.set("bad", bad);
   },
+
+  /** Changes ten keys many times, now and then deleting one, and says when it is done. */
+  count(store) {
+    for (let i = 0; i < 20_000; i++) {
+      const key = `count/${i % 10}`;
+      if (i % 101 === 0) store.unset(key);
+      store.set(key, i);
+    }
+    store.set("done", "");
+  },
+
+  /** Sends back what it hears, until that is "stop"; then says three words and is gone. */
+  async echo(store) {
+    const channel = store.channel("chat/room");
+    const stopped = new Promise<void>((resolve) => {
+      channel.onmessage = ({ data }) => {
+        if (data === "stop") resolve();
+        else channel.postMessage(data);
+      };
+    });
+    channel.postMessage("hello");
+    await stopped;
+    for (const word of ["one", "two", "three"]) channel.postMessage(word);
+    store.close();
+  },
 };
 
 /** Counts until another process sets "stop", or has died before it could. */
@@ -61,4 +86,4 @@ const [module, path, job] = process.argv.slice(2);
 const { Splinter }: { Splinter: SplinterConstructor } = await import(module);
 using store = Splinter.open(path);
 store.set("ready", job);
-jobs[job](store);
+await jobs[job](store);

@@ -1,35 +1,15 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Store } from "../store.ts";
+import { run, RUNTIME_NAMES, start } from "./programs.ts";
 import { isUniform, PATIENCE_MS, pattern, type Suite, TempDir } from "./suite.ts";
-
-/** How each runtime runs a script, and its entry to this library. */
-const RUNTIMES = {
-  deno: { args: ["run", "--quiet", "--allow-all"], module: urlOf("../deno/mod.ts") },
-  bun: { args: ["run"], module: urlOf("../bun/mod.ts") },
-};
 
 /** Several processes, of either runtime, and several threads with one store. */
 export function processTests({ test, Splinter, module }: Suite): void {
-  for (const runtime of ["deno", "bun"] as const) {
-    const program = programOf(runtime);
-    const argsOf = (store: Store, job: string) => {
-      const { args, module } = RUNTIMES[runtime];
-      return [...args, fileURLToPath(urlOf("./peer.ts")), module, store.path, job];
-    };
-
-    const run = (store: Store, job: string) => {
-      const { status, stderr } = spawnSync(program, argsOf(store, job), { encoding: "utf8" });
-      assert.equal(status, 0, stderr);
-    };
-
+  for (const runtime of RUNTIME_NAMES) {
     /** Runs a peer meanwhile, that goes on until the block is left. */
     const during = async (store: Store, job: string, block: () => void) => {
-      const child = spawn(program, argsOf(store, job), { stdio: "inherit" });
-      const ended = exitOf(child);
+      const ended = start({ runtime, store, job });
       try {
         waitFor(store, "ready");
         block();
@@ -47,7 +27,7 @@ export function processTests({ test, Splinter, module }: Suite): void {
       const texts = ["", "a", "grüße", "\u{10ffff}", "\ufeff", "日本語".repeat(10_000), "9007199254740993"];
       values.forEach((value, i) => store.set(`bytes/größe ${i}`, value));
       texts.forEach((text, i) => store.set(`text/${i}`, text));
-      run(store, "copy");
+      run({ runtime, store, job: "copy" });
       values.forEach((value, i) => assert.deepEqual(store.getRaw(`out/bytes/größe ${i}`), value));
       texts.forEach((text, i) => assert.equal(store.getString(`out/text/${i}`), text));
     });
@@ -55,7 +35,7 @@ export function processTests({ test, Splinter, module }: Suite): void {
     test(`An anonymous store is opened by ${runtime}`, () => {
       using store = Splinter.anonymous();
       store.set("text/a", "hello");
-      run(store, "copy");
+      run({ runtime, store, job: "copy" });
       assert.equal(store.getString("out/text/a"), "hello");
     });
 
@@ -112,8 +92,7 @@ export function processTests({ test, Splinter, module }: Suite): void {
       using dir = new TempDir();
       using store = Splinter.create(dir.file());
       store.set("value", new Uint8Array(1).fill(1));
-      const child = spawn(program, argsOf(store, "inspect"), { stdio: "inherit" });
-      const ended = exitOf(child);
+      const ended = start({ runtime, store, job: "inspect" });
       waitFor(store, "ready");
       const end = Date.now() + PATIENCE_MS;
       for (let i = 0; !store.has("bad") && Date.now() < end; i++) {
@@ -156,23 +135,6 @@ export function processTests({ test, Splinter, module }: Suite): void {
   });
 }
 
-function urlOf(file: string): string {
-  return new URL(file, import.meta.url).href;
-}
-
 function waitFor(store: Store, key: string): void {
   while (!store.has(key)) assert.ok(store.poll(key, PATIENCE_MS), `Nobody set "${key}"`);
-}
-
-function exitOf(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("exit", resolve);
-  });
-}
-
-/** The program of a runtime: the one that this repository installs, or whichever is there. */
-function programOf(runtime: string): string {
-  const installed = fileURLToPath(new URL(`../../node_modules/.bin/${runtime}`, import.meta.url));
-  return existsSync(installed) ? installed : runtime;
 }
