@@ -15,7 +15,7 @@ use crate::sys;
 
 /// Bits of a token that hold the place in the table, plus one.
 pub(crate) const INDEX_BITS: u32 = 16;
-const INCARNATION_MASK: u64 = u64::MAX >> INDEX_BITS;
+pub(crate) const INCARNATION_MASK: u64 = u64::MAX >> INDEX_BITS;
 
 /// A lock word that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,10 +128,10 @@ impl Region {
         );
     }
 
-    fn is_held(&self, index: usize) -> bool {
-        // Where the system cannot tell, nobody is declared dead.
-        self.life()
-            .map_or(true, |life| sys::is_held(life, index).unwrap_or(true))
+    /// Whether somebody alive has a place, other than this handle itself.
+    pub(crate) fn is_held(&self, index: usize) -> bool {
+        // Any open file will do for asking. Where the system cannot tell, nobody is declared dead.
+        sys::is_held(self.life().unwrap_or(self.file()), index).unwrap_or(true)
     }
 }
 

@@ -21,12 +21,12 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Tags of a chunk's first word, and of its second, whose upper half is the overflow count.
 const FIRST_WORD_TAGS: usize = 8;
-const OVERFLOW_SHIFT: u32 = 32;
+pub(crate) const OVERFLOW_SHIFT: u32 = 32;
 const OVERFLOW_ONE: u64 = 1 << OVERFLOW_SHIFT;
 const SECOND_WORD_MASK: u64 = OVERFLOW_ONE - 1;
 const CELLS_MASK: u32 = (1 << CHUNK_CELLS) - 1;
 
-fn tag(hash: u64) -> u64 {
+pub(crate) fn tag(hash: u64) -> u64 {
     (hash & 0xff).max(1)
 }
 
@@ -38,7 +38,7 @@ fn matches(first: u64, second: u64, tag: u64) -> u32 {
 }
 
 /// The word and the shift of a cell's tag.
-fn tag_place(chunk: &Chunk, cell: usize) -> (&AtomicU64, u32) {
+pub(crate) fn tag_place(chunk: &Chunk, cell: usize) -> (&AtomicU64, u32) {
     let shift = (cell % FIRST_WORD_TAGS * 8) as u32;
     (&chunk.tags[cell / FIRST_WORD_TAGS], shift)
 }
@@ -50,7 +50,7 @@ impl Region {
         (((hash >> 32) * self.chunks() as u64) >> 32) as usize
     }
 
-    fn chunk_behind(&self, chunk: usize) -> usize {
+    pub(crate) fn chunk_behind(&self, chunk: usize) -> usize {
         if chunk + 1 == self.chunks() { 0 } else { chunk + 1 }
     }
 
@@ -166,6 +166,15 @@ impl Region {
     ///
     /// Searches may go on: they need counts to be no lower than exact, and no key moves.
     pub(crate) fn recount(&self) {
+        for (at, exact) in self.exact_counts().into_iter().enumerate() {
+            let _ = self.chunk(at).tags[1].fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
+                Some(word & SECOND_WORD_MASK | exact << OVERFLOW_SHIFT)
+            });
+        }
+    }
+
+    /// How many keys have passed over each chunk. Exact if nothing is linked or unlinked meanwhile.
+    pub(crate) fn exact_counts(&self) -> Vec<u64> {
         // Differences first: a key adds one at its home and takes it back where it lives, so that any number of keys, with
         // whatever hashes, costs one pass.
         let mut differences = vec![0_i64; self.chunks()];
@@ -182,13 +191,11 @@ impl Region {
                 }
             }
         }
-        for (at, difference) in differences.into_iter().enumerate() {
+        let passed = differences.into_iter().map(|difference| {
             count += difference;
-            let exact = count as u64;
-            let _ = self.chunk(at).tags[1].fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| {
-                Some(word & SECOND_WORD_MASK | exact << OVERFLOW_SHIFT)
-            });
-        }
+            count as u64
+        });
+        passed.collect()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::sync::{Ordering, fence_after_rmw};
 pub(crate) const LAP_BITS: u32 = 7;
 const KIND_BITS: u32 = 3;
 pub(crate) const SEQUENCE_BITS: u32 = 28;
-const LAP_MASK: u64 = (1 << LAP_BITS) - 1;
+pub(crate) const LAP_MASK: u64 = (1 << LAP_BITS) - 1;
 const SEQUENCE_MASK: u64 = (1 << SEQUENCE_BITS) - 1;
 /// The hint is advanced by every eighth entry: a cache line of them.
 const HINT_STRIDE: u64 = 8;
@@ -55,6 +55,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it may tell of the change that led to `sequence`.
+    pub(crate) fn is_of(&self, sequence: u64) -> bool {
+        self.sequence_bits == sequence & SEQUENCE_MASK
+    }
+
     /// The whole sequence, if it is the one nearest to `sequence`, which is of the same slot.
     pub(crate) fn sequence_near(&self, sequence: u64) -> u64 {
         let ahead = self.sequence_bits.wrapping_sub(sequence) & SEQUENCE_MASK;
@@ -90,7 +95,8 @@ fn entry(slot: SlotIndex, kind: Change, sequence: u64) -> u64 {
 }
 
 impl Region {
-    fn lap(&self, position: u64) -> u64 {
+    /// The low bits of what stands at a position once it is written.
+    pub(crate) fn lap(&self, position: u64) -> u64 {
         // One more than the number of laps, so that a ring of zeros is empty.
         (position >> self.geometry().journal_entries().trailing_zeros()).wrapping_add(1) & LAP_MASK
     }
@@ -109,10 +115,12 @@ impl Region {
         loop {
             let lap = self.lap(position);
             let cell = self.journal_entry(position);
-            let found = cell.load(Ordering::Relaxed);
+            // Acquire: the hint is looked at afterwards.
+            let found = cell.load(Ordering::Acquire);
+            let is_current = !self.is_overtaken(position);
             match lap.wrapping_sub(found) & LAP_MASK {
-                0 => position = position.wrapping_add(1),
-                1 => {
+                0 if is_current => position = position.wrapping_add(1),
+                1 if is_current => {
                     // Release: a follower that sees the entry sees the change. Nothing but this very entry of the lap
                     // before can be replaced, so a writer that slept for a lap appends further on.
                     if cell
@@ -169,17 +177,25 @@ impl Region {
                 _ => return Read::Overtaken,
             }
         }
-        // Laps are counted to 128 only. Whoever slept through as many sees by the hint, which is read after the entries and
-        // lags by a few entries at most, that they are not the ones that were meant.
+        if self.is_overtaken(position) {
+            return Read::Overtaken;
+        }
+        Read::Entries(count)
+    }
+
+    /// Whether the ring has gone round since `position` was at its end.
+    ///
+    /// Laps are counted to 128 only. Whoever sleeps through as many sees by the hint, which lags by a few entries at most, that
+    /// what he read before is not what he meant: to be asked after an acquire load of the entries.
+    #[inline]
+    fn is_overtaken(&self, position: u64) -> bool {
         let written = self
             .header()
             .journal_tail
             .load(Ordering::Relaxed)
             .wrapping_sub(position);
-        if written > u64::from(self.geometry().journal_entries()) && written < 1 << 63 {
-            return Read::Overtaken;
-        }
-        Read::Entries(count)
+        // A hint that lags behind the position wraps.
+        written > u64::from(self.geometry().journal_entries()) && written < 1 << 63
     }
 
     /// What a word of the journal says, if it says anything.
@@ -194,7 +210,7 @@ impl Region {
     /// Whether the journal has come to a position, or beyond.
     pub(crate) fn journal_reaches(&self, position: u64) -> bool {
         let found = self.journal_entry(position).load(Ordering::Acquire);
-        self.lap(position).wrapping_sub(found) & LAP_MASK != 1
+        self.lap(position).wrapping_sub(found) & LAP_MASK != 1 || self.is_overtaken(position)
     }
 
     /// Whether a change is in the journal already: asked by whoever takes over from a dead writer.

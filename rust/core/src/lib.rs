@@ -17,6 +17,7 @@ compile_error!(
 
 mod backup;
 mod changes;
+mod check;
 mod copy;
 mod create;
 mod directory;
@@ -45,6 +46,7 @@ mod watch;
 mod write;
 
 pub use changes::{Change, Changes};
+pub use check::{Attached, CellFault, CheckReport, Finding, RepairReport};
 pub use error::{Error, ErrorCode, Result};
 pub use layout::{
     Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX,

@@ -24,7 +24,7 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::sys;
 
 /// A slot number below the region's number of slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotIndex(u32);
 
 impl SlotIndex {
@@ -282,12 +282,13 @@ impl Region {
         self.slot_offset(slot) + size_of::<Slot>()
     }
 
-    fn key_room(&self) -> usize {
+    /// Bytes of a slot that can hold its key and the zeros behind it.
+    pub(crate) fn key_room(&self) -> usize {
         self.layout.slot_stride - size_of::<Slot>()
     }
 
     #[inline]
-    fn key_word(&self, slot: SlotIndex, index: usize) -> &AtomicU64 {
+    pub(crate) fn key_word(&self, slot: SlotIndex, index: usize) -> &AtomicU64 {
         self.record(self.key_offset(slot) + index * 8)
     }
 
@@ -348,6 +349,24 @@ impl Region {
     #[inline]
     pub(crate) fn value_offset(&self, slot: SlotIndex, buffer: Buffer) -> usize {
         self.layout.values + (slot.at() * 2 + buffer as usize) * self.layout.value_stride
+    }
+
+    /// Offset of the first byte of a value buffer, from `from` on, that is not zero. Its space must be reserved: looking at a
+    /// hole would fill it.
+    pub(crate) fn first_nonzero(&self, slot: SlotIndex, buffer: Buffer, from: usize) -> Option<usize> {
+        let start = self.value_offset(slot, buffer);
+        (from / 8 * 8..self.layout.value_stride).step_by(8).find_map(|at| {
+            let word: &AtomicU64 = self.record(start + at);
+            let bytes = word.load(Ordering::Relaxed).to_le_bytes();
+            (at..)
+                .zip(bytes)
+                .find_map(|(at, byte)| (at >= from && byte != 0).then_some(at))
+        })
+    }
+
+    /// Bytes of a value buffer.
+    pub(crate) fn value_room(&self) -> usize {
+        self.layout.value_stride
     }
 
     /// Has the start of either value buffer fetched while the slot itself is still on its way from memory.

@@ -24,7 +24,7 @@ impl Writer<'_> {
         self.lock_stripe(home)?;
         let taken = self.take_over(&region.slot(slot).lock, owner);
         if taken {
-            self.repair(slot, hash);
+            self.settle(slot, hash);
         }
         self.unlock_stripe(home);
         if taken {
@@ -35,8 +35,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Brings a slot to rest and unlocks it. The caller took its lock from the dead and holds the stripe of its hash.
-    fn repair(&self, slot: SlotIndex, hash: u64) {
+    /// Brings a slot to rest and unlocks it. The caller took its lock, from the dead as a rule, and holds the stripe of its
+    /// hash.
+    pub(crate) fn settle(&self, slot: SlotIndex, hash: u64) {
         let region = self.region;
         let words = region.slot(slot);
         let sterile = region.is_sterile();
@@ -111,18 +112,23 @@ impl Writer<'_> {
     }
 
     /// Makes the index's counts exact, under all stripes.
-    fn recount(&self) -> Result<()> {
+    pub(crate) fn recount(&self) -> Result<()> {
+        self.under_all_stripes(|| {
+            // Before the counting: after a death in between, whoever takes the stripes over notes it again.
+            self.region.header().recount.store(0, Ordering::Relaxed);
+            self.region.recount();
+        })
+    }
+
+    /// Does something while nobody inserts or deletes.
+    pub(crate) fn under_all_stripes<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
         let mut locked = 0;
         let result = (0..STRIPES).try_for_each(|stripe| {
             self.lock_stripe(stripe)?;
             locked += 1;
             Ok(())
         });
-        if result.is_ok() {
-            // Before the counting: after a death in between, whoever takes the stripes over notes it again.
-            self.region.header().recount.store(0, Ordering::Relaxed);
-            self.region.recount();
-        }
+        let result = result.map(|()| work());
         for stripe in 0..locked {
             self.unlock_stripe(stripe);
         }

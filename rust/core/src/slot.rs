@@ -70,6 +70,11 @@ impl Ctl {
         self.0 & WRITING != 0
     }
 
+    /// Whether the buffer of the change before this one was to be zeroed.
+    pub(crate) fn is_wiped(self) -> bool {
+        self.0 & WIPED != 0
+    }
+
     #[inline]
     pub(crate) fn sequence(self) -> u64 {
         self.0 >> SEQUENCE_SHIFT

@@ -21,6 +21,7 @@ use crate::pattern::Pattern;
 use crate::read::View;
 use crate::region::SlotIndex;
 use crate::store::Store;
+use crate::sync::Ordering;
 
 /// What has become of a key, as a watch tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,8 @@ impl WatchOptions {
     }
 
     /// Also what has changed since this place in the journal: the sequence of the last event of another watch, plus one. If
-    /// the journal does not reach back to it, everything that exists is given.
+    /// the journal does not reach back to it, everything that exists is given. Of what was deleted since, only the keys that
+    /// are named one by one can be told: any of them that does not exist is, if it may have been deleted meanwhile.
     pub fn from(self, sequence: u64) -> Self {
         Self {
             from: Some(sequence),
@@ -247,6 +249,8 @@ pub(crate) struct Watches {
     position: u64,
     directory: Directory,
     interests: Interests,
+    /// How many entries were read of which nobody can tell the key any more.
+    vanished: u64,
 }
 
 impl Watches {
@@ -305,7 +309,10 @@ impl Watches {
         let Some(pattern) = self.interests.watches.get(&id).map(|watch| watch.pattern.clone()) else {
             return Ok(());
         };
+        // Before the look, so that whoever is found gone and comes again has a greater sequence.
+        let floor = store.region().header().epoch_floor.load(Ordering::Acquire);
         let present = self.present(store, pattern.exact_keys(), |key| pattern.matches(key))?;
+        let vanished_before = self.vanished;
         for Seen { tenant, is_new } in &present {
             if *is_new {
                 // Others to whom it matters have not read of its insert yet, and must not miss it if it is overtaken.
@@ -323,8 +330,21 @@ impl Watches {
             None => true,
         };
         if let Some(watch) = self.interests.watches.get_mut(&id) {
+            let position = options.from.unwrap_or(self.position).min(self.position);
+            if !is_complete || self.vanished > vanished_before {
+                // A named key that is not there may have gone since, for all that the journal tells.
+                let is_gone = |key: &&String| present.iter().all(|seen| *seen.tenant.key != ***key);
+                for key in pattern.exact_keys().unwrap_or_default().iter().filter(is_gone) {
+                    let mark = Mark {
+                        position,
+                        sequence: floor,
+                        kind: Change::Unset,
+                        looked_at: false,
+                    };
+                    watch.note(&key.as_str().into(), mark);
+                }
+            }
             if options.initial || !is_complete {
-                let position = options.from.unwrap_or(self.position).min(self.position);
                 for Seen { tenant, .. } in present {
                     let mark = Mark {
                         position: if is_complete { self.position } else { position },
@@ -341,12 +361,7 @@ impl Watches {
     }
 
     /// Looks up those who live in the store now: the named keys, or all that matter.
-    fn present(
-        &mut self,
-        store: &Store,
-        keys: Option<&[String]>,
-        matters: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Seen>> {
+    fn present(&mut self, store: &Store, keys: Option<&[String]>, matters: impl Fn(&str) -> bool) -> Result<Vec<Seen>> {
         let region = store.region();
         let mut look = |slot: SlotIndex| self.directory.look(store, slot, &matters).transpose();
         match keys {
@@ -438,8 +453,13 @@ impl Watches {
         };
         let interests = &self.interests;
         let subject = self.directory.subject(store, entry, |key| interests.matters(key))?;
-        let Subject::Key(key, sequence) = subject else {
-            return Ok(None);
+        let (key, sequence) = match subject {
+            Subject::Key(key, sequence) => (key, sequence),
+            Subject::Vanished => {
+                self.vanished += 1;
+                return Ok(None);
+            }
+            Subject::Irrelevant => return Ok(None),
         };
         let mark = Mark {
             position,

@@ -69,13 +69,13 @@ impl Region {
         self.descriptor(slot, buffer).value_bytes().min(max)
     }
 
-    fn set_descriptor(&self, slot: SlotIndex, buffer: Buffer, descriptor: Descriptor) {
+    pub(crate) fn set_descriptor(&self, slot: SlotIndex, buffer: Buffer, descriptor: Descriptor) {
         // Relaxed: ordered by the stores to `ctl` around it.
         self.slot(slot).descriptors[buffer as usize].store(descriptor.bits(), Ordering::Relaxed);
     }
 
     /// How many bytes of a buffer may hold something.
-    fn held_bytes(&self, slot: SlotIndex, buffer: Buffer) -> usize {
+    pub(crate) fn held_bytes(&self, slot: SlotIndex, buffer: Buffer) -> usize {
         if self.descriptor(slot, buffer).is_dirty() {
             self.geometry().max_value_bytes() as usize
         } else {
@@ -187,7 +187,8 @@ impl Region {
         self.header().free_hint.store(word, Ordering::Relaxed);
     }
 
-    fn mark_used(&self, slot: SlotIndex) {
+    /// Takes a slot off that map. The caller holds its lock.
+    pub(crate) fn mark_used(&self, slot: SlotIndex) {
         let (word, bit) = (slot.get() / 64, 1 << (slot.get() % 64));
         self.free_word(word as usize).fetch_and(!bit, Ordering::Relaxed);
     }

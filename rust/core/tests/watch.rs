@@ -184,6 +184,15 @@ fn a_watch_goes_on_where_another_stopped() {
     let mut second = store.watch_with(Pattern::all(), &options).unwrap();
     // The entry of b's insert cannot be told any more, for b is gone.
     assert_eq!(names(&drain(&mut second)), [told("a", Set), told("c", Set)]);
+    // Its name is told to those who know it.
+    let named = Pattern::keys(["a", "b", "c", "d"]);
+    let mut third = store.watch_with(named, &options).unwrap();
+    assert_eq!(
+        names(&drain(&mut third)),
+        [told("a", Set), told("c", Set), told("b", Unset), told("d", Unset)]
+    );
+    let epoch = set(&store, "b", "value");
+    assert_eq!(drain(&mut third).last().map(|event| event.epoch), Some(epoch));
     let beyond = store.header_snapshot().unwrap().epoch + 1;
     let error = store.watch_with("a", &WatchOptions::new().from(beyond)).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
