@@ -139,7 +139,7 @@ impl Feed {
         }
         let change = self.interpret(store, self.words[self.left.start])?;
         self.left.start += 1;
-        self.position += 1;
+        self.position = self.position.wrapping_add(1);
         Ok(Some(change))
     }
 

@@ -168,7 +168,9 @@ impl Region {
     /// Reads what stands in the journal from a position on. Changes that it tells of are seen.
     pub(crate) fn read_journal(&self, position: u64, entries: &mut [u64; BATCH]) -> Read {
         let mut count = 0;
-        for (at, word) in (position..).zip(entries) {
+        for (ahead, word) in (0..).zip(entries) {
+            // Wraps where somebody wrote nonsense into the hint.
+            let at = position.wrapping_add(ahead);
             // Acquire pairs with the release of the append.
             *word = self.journal_entry(at).load(Ordering::Acquire);
             match self.lap(at).wrapping_sub(*word) & LAP_MASK {

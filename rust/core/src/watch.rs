@@ -387,7 +387,7 @@ impl Watches {
             }
             for word in &words[..count] {
                 let at = position;
-                position += 1;
+                position = position.wrapping_add(1);
                 if at >= self.position {
                     break;
                 }
@@ -428,7 +428,7 @@ impl Watches {
         let before = self.position;
         if self.is_empty() {
             self.position = until.max(before);
-            return Ok(self.position - before);
+            return Ok(self.position.wrapping_sub(before));
         }
         let mut words = [0; BATCH];
         match store.region().read_journal(before, &mut words) {
@@ -438,12 +438,12 @@ impl Watches {
                         self.interests.note(&key, mark);
                     }
                     // One by one, so that an error skips nothing.
-                    self.position += 1;
+                    self.position = self.position.wrapping_add(1);
                 }
             }
             Read::Overtaken => self.compare(store)?,
         }
-        Ok(self.position - before)
+        Ok(self.position.wrapping_sub(before))
     }
 
     /// What an entry means, if it matters to anybody.
