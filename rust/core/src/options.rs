@@ -156,7 +156,8 @@ impl OpenOptions {
         }
     }
 
-    /// How long waits look without sleeping (5 µs unless set here; nothing on a machine with one processor).
+    /// How long waits look without sleeping (5 µs unless set here; nothing on a machine with one processor). Where that has
+    /// been of no use several times in a row, it is only tried now and then.
     pub fn spin(self, spin: Duration) -> Self {
         Self { spin, ..self }
     }

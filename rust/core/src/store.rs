@@ -51,6 +51,8 @@ pub struct Store {
     lock_timeout: Duration,
     spin: Duration,
     poll_interval: Duration,
+    /// Waits in a row that spinning was of no use to.
+    vain_spins: AtomicU32,
     /// The first error number of a failed sync: the kernel forgets it, this handle does not.
     sync_failure: AtomicU32,
 }
@@ -170,6 +172,7 @@ impl Store {
             lock_timeout: options.lock_timeout_value(),
             spin: options.spin_value(),
             poll_interval: options.poll_interval_value(),
+            vain_spins: AtomicU32::new(0),
             sync_failure: AtomicU32::new(0),
         };
         if store.region.writable() {
@@ -207,6 +210,10 @@ impl Store {
 
     pub(crate) fn spin(&self) -> Duration {
         self.spin
+    }
+
+    pub(crate) fn vain_spins(&self) -> &AtomicU32 {
+        &self.vain_spins
     }
 
     pub(crate) fn poll_interval(&self) -> Duration {

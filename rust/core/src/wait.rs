@@ -50,7 +50,7 @@ impl Store {
             (Before::Absent, Some(epoch)) if epoch != 0 => return Ok(true),
             _ => {}
         }
-        let clock = Clock::new(timeout, self.spin(), self.poll_interval());
+        let clock = Clock::new(timeout, self.poll_interval());
         match before {
             Before::Present { slot, ctl } => self.wait_for_slot(slot, ctl, clock),
             Before::Absent => self.wait_for_insert(hash, key, clock),
@@ -60,15 +60,11 @@ impl Store {
     fn wait_for_slot(&self, slot: SlotIndex, before: Ctl, mut clock: Clock) -> Result<bool> {
         let region = self.region();
         let words = region.slot(slot);
-        let changed = |ctl: Ctl| ctl.sequence() != before.sequence();
+        let changed = || region.ctl(slot).sequence() != before.sequence();
+        self.spin_until(clock.at_most(self.spin()), changed);
         loop {
-            let mut ctl = region.ctl(slot);
-            while !changed(ctl) && clock.may_spin() {
-                ctl = region.ctl(slot);
-            }
-            if changed(ctl) {
-                region.check_intact()?;
-                return Ok(true);
+            if changed() {
+                return region.check_intact().map(|()| true);
             }
             let Some(slice) = clock.next_slice() else {
                 return region.check_intact().map(|()| false);
@@ -78,7 +74,7 @@ impl Store {
                 // not see the bit, the look here sees the change. A wake in between changes the word.
                 let expected = words.waiters.fetch_or(POLLED, Ordering::SeqCst) | POLLED;
                 fence_after_rmw();
-                if !changed(region.ctl(slot)) {
+                if !changed() {
                     sys::futex_wait(&words.waiters, expected, slice);
                 }
                 self.tidy(&mut clock)?;
@@ -93,8 +89,8 @@ impl Store {
         let region = self.region();
         let Bucket { word, waiters } = region.bucket(hash);
         let exists = || region.find(hash, key).is_some();
+        self.spin_until(clock.at_most(self.spin()), exists);
         loop {
-            while !exists() && clock.may_spin() {}
             if exists() {
                 return region.check_intact().map(|()| true);
             }
@@ -130,9 +126,9 @@ impl Store {
         let region = self.region();
         let word = &region.header().followers;
         let ready = || region.journal_reaches(position) || disturbed();
-        let mut clock = Clock::new(timeout, spin, self.poll_interval());
+        let mut clock = Clock::new(timeout, self.poll_interval());
+        self.spin_until(clock.at_most(spin), &ready);
         loop {
-            while !ready() && clock.may_spin() {}
             if ready() {
                 return region.check_intact().map(|()| true);
             }
@@ -155,6 +151,30 @@ impl Store {
         }
     }
 
+    /// Looks again and again for a while: a change that is on its way is seen without the cost of sleeping and waking.
+    ///
+    /// But only where that has proved of use: whoever waits for longer than he spins, or on the very processor that the
+    /// writer needs, would pay for it each time in vain.
+    fn spin_until(&self, spin: Duration, ready: impl Fn() -> bool) {
+        const VAIN_MAX: u32 = 4;
+        const TRIAL_INTERVAL: u32 = 32;
+        if spin.is_zero() || ready() {
+            return;
+        }
+        // Relaxed: a guess, about this handle's own waits.
+        let vain = self.vain_spins().load(Ordering::Relaxed);
+        if vain < VAIN_MAX || vain.is_multiple_of(TRIAL_INTERVAL) {
+            let start = Instant::now();
+            while start.elapsed() < spin {
+                std::hint::spin_loop();
+                if ready() {
+                    return self.vain_spins().store(0, Ordering::Relaxed);
+                }
+            }
+        }
+        self.vain_spins().store(vain.wrapping_add(1), Ordering::Relaxed);
+    }
+
     /// After a long sleep nobody is in a hurry, and somebody may have died.
     fn tidy(&self, clock: &mut Clock) -> Result<()> {
         let writer = self.writer()?;
@@ -166,32 +186,27 @@ impl Store {
     }
 }
 
-/// How long a wait has lasted, and how much of it may be spent spinning.
+/// How long a wait has lasted.
 struct Clock {
     start: Instant,
     timeout: Duration,
-    spin: Duration,
     slice_max: Duration,
     tidied: Instant,
 }
 
 impl Clock {
-    fn new(timeout: Duration, spin: Duration, interval: Duration) -> Self {
+    fn new(timeout: Duration, interval: Duration) -> Self {
         let start = Instant::now();
         Self {
             start,
             timeout,
-            spin: spin.min(timeout),
             slice_max: interval.min(SLICE),
             tidied: start,
         }
     }
 
-    /// Whether to look again at once. The first microseconds only: a change that is on its way is seen without the cost
-    /// of sleeping and waking.
-    fn may_spin(&self) -> bool {
-        std::hint::spin_loop();
-        self.start.elapsed() < self.spin
+    fn at_most(&self, duration: Duration) -> Duration {
+        duration.min(self.timeout)
     }
 
     /// How long to sleep now; `None` when the time is up.
