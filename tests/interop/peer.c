@@ -6,12 +6,14 @@
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "splinter_bus.h"
 
@@ -25,6 +27,8 @@ static FILE *out;
 static struct spl_store *store;
 static uint8_t *buffer;
 static uint32_t max_value_bytes;
+/* Where the store rings, once somebody follows it. */
+static int bell = -1;
 
 struct bytes {
     uint8_t *at;
@@ -102,6 +106,14 @@ static uint64_t now_ms(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static int32_t close_store(void) {
+    int32_t result = spl_close(store);
+    store = NULL;
+    if (bell >= 0) close(bell);
+    bell = -1;
+    return result;
+}
+
 static int32_t open_store(const char *command) {
     static const char *const ways[] = {"open", "create", "open_or_create", "create_or_open", "anonymous"};
     uint32_t how = 0;
@@ -118,7 +130,7 @@ static int32_t open_store(const char *command) {
         .journal_entries = number(command, "journal_entries"),
         .flags = is(command, "read_only", "true") ? SPL_READ_ONLY : 0,
     };
-    spl_close(store);
+    close_store();
     char *name = argument(command, "name");
     uint32_t name_len = name == NULL ? 0 : (uint32_t)strlen(name);
     struct spl_error error;
@@ -253,6 +265,152 @@ static int32_t inspect(uint32_t wanted) {
     return SPL_OK;
 }
 
+/* What a follower knows of a key. */
+struct known {
+    char key[64];
+    /* After the last change of it. */
+    uint64_t last;
+    /* 0: it does not exist, as far as is known. */
+    uint64_t present;
+    /* Before the churning, if it is only overwritten then. */
+    uint64_t birth;
+};
+
+enum { KNOWN_MAX = 1024 };
+
+/* What a follower has seen, and what was wrong with it. */
+struct follower {
+    uint64_t from, next, received, lost, vanished, loss, end;
+    bool churned;
+    uint32_t faults;
+    char fault[256];
+    uint32_t known_count;
+    struct known known[KNOWN_MAX];
+};
+
+static void expect(struct follower *f, bool holds, const char *what, const struct spl_change *change, const char *key) {
+    if (holds || f->faults++ > 0) return;
+    snprintf(f->fault, sizeof f->fault, "%s at %" PRIu64 ": kind %" PRIu32 " seq %" PRIu64 " epoch %" PRIu64 " %.60s", what,
+             f->next, change->kind, change->seq, change->epoch, key);
+}
+
+static struct known *known(struct follower *f, const char *key) {
+    for (uint32_t i = 0; i < f->known_count; i++) {
+        if (strcmp(f->known[i].key, key) == 0) return &f->known[i];
+    }
+    if (f->known_count == KNOWN_MAX) give_up("there are too many keys");
+    struct known *fresh = &f->known[f->known_count++];
+    memset(fresh, 0, sizeof *fresh);
+    snprintf(fresh->key, sizeof fresh->key, "%s", key);
+    return fresh;
+}
+
+/* What churning does at a place: see peer.rs, which does it. Returns the kind of the change. */
+static uint32_t churned(uint64_t place, char *key, size_t room) {
+    uint64_t round = place / 8, phase = place % 8;
+    if (phase < 6) {
+        snprintf(key, room, "key/%" PRIu64, (round * 6 + phase) % 61);
+    } else {
+        snprintf(key, room, "come/%" PRIu64, round % 5);
+    }
+    return phase < 7 ? SPL_CHANGE_SET : SPL_CHANGE_UNSET;
+}
+
+static void take(struct follower *f, const struct spl_change *change, const char *key) {
+    if (change->kind == SPL_CHANGE_CURRENT) {
+        expect(f, change->seq == f->loss, "nothing was lost", change, key);
+        known(f, key)->present = change->epoch;
+        return;
+    }
+    expect(f, change->seq == f->next, "out of order", change, key);
+    uint64_t place = f->next - f->from;
+    if (change->kind == SPL_CHANGE_LOST) {
+        f->loss = change->seq;
+        for (uint32_t i = 0; i < f->known_count; i++) f->known[i].present = 0;
+        f->lost += change->epoch;
+        f->next += change->epoch;
+        return;
+    }
+    f->received++;
+    f->next++;
+    if (change->kind == SPL_CHANGE_VANISHED) {
+        f->vanished++;
+        expect(f, !f->churned || place % 8 >= 6, "a key that stays has vanished", change, key);
+        return;
+    }
+    struct known *it = known(f, key);
+    expect(f, change->epoch > it->last && change->epoch % 2 == 0, "the epoch does not rise", change, key);
+    it->last = change->epoch;
+    if (change->epoch > it->present) it->present = change->kind == SPL_CHANGE_SET ? change->epoch : 0;
+    if (!f->churned || strcmp(key, "end") == 0) return;
+    char planned[64];
+    bool is_planned = churned(place, planned, sizeof planned) == change->kind && strcmp(planned, key) == 0;
+    expect(f, is_planned, "nobody did this", change, key);
+    if (place % 8 >= 6) return;
+    uint64_t birth = change->epoch - (place / 8 * 6 + place % 8) / 61 * 2;
+    if (it->birth == 0) it->birth = birth;
+    expect(f, it->birth == birth, "nobody gave this epoch", change, key);
+}
+
+/* Takes what there is, until "end" says where to stop. */
+static int32_t take_all(struct follower *f, uint32_t id) {
+    uint8_t page[16384];
+    int32_t filled = 0;
+    while (f->next < f->end && (filled = spl_next(store, id, page, sizeof page)) > 0) {
+        for (int32_t at = 0; at < filled;) {
+            struct spl_change change;
+            char key[64] = "";
+            memcpy(&change, page + at, sizeof change);
+            at += (int32_t)sizeof change;
+            if (change.key_len >= sizeof key) give_up("the key is too long");
+            memcpy(key, page + at, change.key_len);
+            at += (int32_t)((change.key_len + 7) / 8 * 8);
+            if (f->next >= f->end) continue;
+            take(f, &change, key);
+            if ((change.kind != SPL_CHANGE_SET && change.kind != SPL_CHANGE_CURRENT) || strcmp(key, "end") != 0) continue;
+            char end[32] = "";
+            if (spl_get(store, (const uint8_t *)"end", 3, (uint8_t *)end, sizeof end - 1) < 0) give_up("there is no end");
+            f->end = strtoull(end, NULL, 10);
+        }
+    }
+    return filled;
+}
+
+/* Follows all changes from a place on, until "end" says where to stop. */
+static int32_t follow(const char *command) {
+    char *from = argument(command, "from");
+    struct follower *f = allocate(sizeof *f);
+    memset(f, 0, sizeof *f);
+    f->from = f->next = strtoull(from, NULL, 10);
+    f->loss = f->end = UINT64_MAX;
+    f->churned = is(command, "churned", "true");
+    free(from);
+    if (bell < 0) bell = spl_selector(store, NULL);
+    int32_t id = bell < 0 ? bell : spl_changes(store, SPL_WATCH_FROM, &f->from, NULL);
+    int32_t result = id;
+    while (result >= 0 && (result = take_all(f, (uint32_t)id)) >= 0 && f->next < f->end) {
+        struct pollfd fd = {.fd = bell, .events = POLLIN};
+        uint8_t rings[64];
+        uint32_t ids[8];
+        if (poll(&fd, 1, PATIENCE_MS) != 1 || read(bell, rings, sizeof rings) < 1) give_up("nothing comes any more");
+        result = spl_ready(store, ids, 8);
+    }
+    if (id >= 0) spl_unwatch(store, (uint32_t)id);
+    if (result >= 0) {
+        fprintf(out, "{\"received\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"vanished\":%" PRIu64 ",\"present\":[", f->received,
+                f->lost, f->vanished);
+        const char *separator = "";
+        for (uint32_t i = 0; i < f->known_count; i++) {
+            if (f->known[i].present == 0) continue;
+            fprintf(out, "%s[\"%s\",%" PRIu64 "]", separator, f->known[i].key, f->known[i].present);
+            separator = ",";
+        }
+        fprintf(out, "],\"faults\":[%s%s%s]}", f->faults > 0 ? "\"" : "", f->fault, f->faults > 0 ? "\"" : "");
+    }
+    free(f);
+    return result;
+}
+
 /* Prints the result. Returns SPL_NO_KEY if there is none, and errors. */
 static int32_t use_store(const char *command, struct bytes key, struct bytes value) {
     int32_t result;
@@ -262,6 +420,7 @@ static int32_t use_store(const char *command, struct bytes key, struct bytes val
     if (is(command, "op", "slot")) return slot(key);
     if (is(command, "op", "header")) return header();
     if (is(command, "op", "inspect")) return inspect(number(command, "changes"));
+    if (is(command, "op", "follow")) return follow(command);
     bool is_unset = is(command, "op", "unset");
     if (is_unset || is(command, "op", "try_unset")) {
         result = (is_unset ? spl_unset : spl_try_unset)(store, key.at, key.len);
@@ -308,8 +467,7 @@ static int32_t run(const char *command) {
     if (is(command, "op", "open")) return open_store(command);
     if (is(command, "op", "remove")) return remove_store(command);
     if (is(command, "op", "close")) {
-        spl_close(store);
-        store = NULL;
+        close_store();
         fputs("null", out);
         return SPL_OK;
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use splinter::{Error, OpenOptions, Result, Store};
+use splinter::{Change, Error, OpenOptions, Result, Store};
 
 /// The longest that a job without an end goes on, in case that nobody is left to end it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -157,6 +157,11 @@ fn use_store(store: &Store, command: &Command) -> Result<Value> {
             .map(|header| json!(header.repairs.to_string())),
         "hammer" => hammer(store).map(done),
         "inspect" => inspect(store, command.number("changes").unwrap_or(1) as usize),
+        "churn" => churn(store, command.number("changes").unwrap_or(0)).map(done),
+        "follow" => {
+            let from = command.text("from").parse().expect("a place is a number");
+            follow(store, from, command.is("churned"))
+        }
         op => panic!("there is no operation \"{op}\""),
     }
 }
@@ -230,6 +235,176 @@ fn inspect(store: &Store, changes: usize) -> Result<Value> {
         epochs.insert(store.epoch("stay")?);
     }
     Ok(json!({ "bad": bad, "changes": epochs.len() }))
+}
+
+/// Changes after which a churned store begins anew.
+const CHURN: u64 = 8 * 5 * 61;
+
+/// What churning does at a place: the key, and whether it is set.
+///
+/// Six of eight changes overwrite one of 61 keys in turn; then one of five others comes, and goes.
+fn churned(place: u64) -> (String, bool) {
+    let (round, phase) = (place / 8, place % 8);
+    if phase < 6 {
+        (format!("key/{}", (round * 6 + phase) % 61), true)
+    } else {
+        (format!("come/{}", round % 5), phase == 6)
+    }
+}
+
+/// Makes so many changes, as fast as it can.
+fn churn(store: &Store, changes: u32) -> Result<()> {
+    let plan: Vec<_> = (0..CHURN).map(churned).collect();
+    for (place, (key, is_set)) in (0..changes).zip(plan.iter().cycle()) {
+        if *is_set {
+            store.set(key, place.to_le_bytes())?;
+        } else {
+            store.unset(key)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a follower has seen, and what was wrong with it.
+struct Follower {
+    from: u64,
+    /// Where the next change stands.
+    next: u64,
+    received: u64,
+    lost: u64,
+    vanished: u64,
+    /// Where the changes stood that were lost last.
+    loss: Option<u64>,
+    /// Of each key, its epoch after the last change.
+    last: HashMap<String, u64>,
+    /// The keys that exist, as far as is known, and their epochs.
+    present: HashMap<String, u64>,
+    /// Of each key that is only overwritten, its epoch before the churning.
+    births: HashMap<String, u64>,
+    /// What was done, if the store was churned.
+    plan: Vec<(String, bool)>,
+    faults: Vec<String>,
+}
+
+impl Follower {
+    fn expect(&mut self, holds: bool, what: &str, change: &Change) {
+        if !holds && self.faults.len() < 5 {
+            self.faults
+                .push(format!("{what} at {}: {change:?}", self.next));
+        }
+    }
+
+    fn take(&mut self, change: &Change) {
+        match change {
+            Change::Set {
+                sequence,
+                key,
+                epoch,
+            } => {
+                self.expect(*sequence == self.next, "out of order", change);
+                self.take_change(change, key, *epoch);
+                let known = self.present.entry(key.to_string()).or_default();
+                *known = *epoch.max(known);
+            }
+            Change::Unset {
+                sequence,
+                key,
+                epoch,
+            } => {
+                self.expect(*sequence == self.next, "out of order", change);
+                self.take_change(change, key, *epoch);
+                if self.present.get(&**key).is_some_and(|known| known < epoch) {
+                    self.present.remove(&**key);
+                }
+            }
+            Change::Vanished { sequence } => {
+                self.expect(*sequence == self.next, "out of order", change);
+                let place = sequence - self.from;
+                let stays = !self.plan.is_empty() && place % 8 < 6;
+                self.expect(!stays, "a key that stays has vanished", change);
+                self.vanished += 1;
+                self.received += 1;
+                self.next += 1;
+            }
+            Change::Lost { sequence, count } => {
+                self.expect(*sequence == self.next, "out of order", change);
+                self.loss = Some(*sequence);
+                self.present.clear();
+                self.lost += count;
+                self.next += count;
+            }
+            Change::Current {
+                sequence,
+                key,
+                epoch,
+            } => {
+                self.expect(self.loss == Some(*sequence), "nothing was lost", change);
+                self.present.insert(key.to_string(), *epoch);
+            }
+            _ => self.expect(false, "unknown", change),
+        }
+    }
+
+    fn take_change(&mut self, change: &Change, key: &str, epoch: u64) {
+        let before = self.last.insert(key.to_string(), epoch);
+        let rises = before.is_none_or(|before| before < epoch) && epoch.is_multiple_of(2);
+        self.expect(rises, "the epoch does not rise", change);
+        if !self.plan.is_empty() && key != "end" {
+            let place = self.next - self.from;
+            let (planned, is_set) = &self.plan[(place % CHURN) as usize];
+            let is_planned = planned == key && *is_set == matches!(change, Change::Set { .. });
+            self.expect(is_planned, "nobody did this", change);
+            if place % 8 < 6 {
+                let birth = epoch.wrapping_sub((place / 8 * 6 + place % 8) / 61 * 2);
+                let known = *self.births.entry(key.to_string()).or_insert(birth);
+                self.expect(known == birth, "nobody gave this epoch", change);
+            }
+        }
+        self.received += 1;
+        self.next += 1;
+    }
+}
+
+/// Follows all changes from a place on, until "end" says where to stop.
+fn follow(store: &Store, from: u64, is_churned: bool) -> Result<Value> {
+    let plan = if is_churned { CHURN } else { 0 };
+    let mut follower = Follower {
+        from,
+        next: from,
+        received: 0,
+        lost: 0,
+        vanished: 0,
+        loss: None,
+        last: HashMap::new(),
+        present: HashMap::new(),
+        births: HashMap::new(),
+        plan: (0..plan).map(churned).collect(),
+        faults: Vec::new(),
+    };
+    let mut end = u64::MAX;
+    let mut changes = store.changes_from(from)?;
+    while follower.next < end {
+        let Some(change) = changes.next_timeout(PATIENCE)? else {
+            break;
+        };
+        follower.take(&change);
+        if let Change::Set { key, .. } | Change::Current { key, .. } = &change
+            && &**key == "end"
+        {
+            let text = store.get_vec("end")?.unwrap_or_default();
+            end = String::from_utf8_lossy(&text)
+                .parse()
+                .expect("a number of changes");
+        }
+    }
+    let present = follower.present.iter();
+    Ok(json!({
+        "received": follower.received,
+        "lost": follower.lost,
+        "vanished": follower.vanished,
+        "present": present.map(|(key, epoch)| json!([key, epoch])).collect::<Vec<_>>(),
+        "faults": follower.faults,
+    }))
 }
 
 fn hex(bytes: &[u8]) -> String {

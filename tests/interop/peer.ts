@@ -13,6 +13,7 @@ import type { SplinterConstructor } from "../../ts/splinter.ts";
 import type { Store } from "../../ts/store.ts";
 import { isUniform, PATIENCE_MS } from "../../ts/tests/suite.ts";
 import type { SplinterOptions } from "../../ts/types.ts";
+import { follow } from "./follower.ts";
 
 type Command = Record<string, string>;
 
@@ -22,12 +23,12 @@ const { Splinter }: { Splinter: SplinterConstructor } = await import(module);
 let current: Store | undefined;
 
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(JSON.stringify(answer(JSON.parse(line))) + "\n");
+  process.stdout.write(JSON.stringify(await answer(JSON.parse(line))) + "\n");
 }
 
-function answer(command: Command): { result: unknown } | { error: number } {
+async function answer(command: Command): Promise<{ result: unknown } | { error: number }> {
   try {
-    return { result: run(command) };
+    return { result: await run(command) };
   } catch (error) {
     if (!(error instanceof SplinterError)) throw error;
     return { error: error.number };
@@ -132,6 +133,8 @@ function use(store: Store, command: Command): unknown {
       return hammer(store);
     case "inspect":
       return inspect(store, Number(command.changes));
+    case "follow":
+      return follow(store, BigInt(command.from), command.churned === "true");
     default:
       throw new Error(`There is no operation "${command.op}"`);
   }

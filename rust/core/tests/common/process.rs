@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use splinter::OpenOptions;
 
@@ -115,6 +115,23 @@ pub(crate) struct Child {
     pub(crate) page: &'static Page,
 }
 
+/// In a forked child: where it says why it failed.
+static OWN_PAGE: AtomicPtr<Page> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Has the panics of forked children told to their parents.
+///
+/// Not done in the children: a hook cannot be set in one that was forked off while another thread panicked.
+fn redirect_panics_of_children() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // SAFETY: null, or a page, which is never unmapped.
+        match unsafe { OWN_PAGE.load(Ordering::Relaxed).as_ref() } {
+            Some(page) => page.say(&panic.to_string()),
+            None => usual(panic),
+        }
+    }));
+}
+
 /// Forks a child that runs `work`.
 ///
 /// The child has only the calling thread, whatever other tests run in this process, and ends without running the
@@ -122,14 +139,17 @@ pub(crate) struct Child {
 pub(crate) fn fork(work: impl FnOnce(&Page)) -> Child {
     // What the first store of a process sets up is set up here, so that no other thread is within it when this one forks.
     static FIRST: Once = Once::new();
-    FIRST.call_once(|| drop(OpenOptions::new().slots(1).anonymous().unwrap()));
+    FIRST.call_once(|| {
+        drop(OpenOptions::new().slots(1).anonymous().unwrap());
+        redirect_panics_of_children();
+    });
     let page = Page::new();
     // SAFETY: the child goes on in this thread alone and ends by `_exit`.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "{}", std::io::Error::last_os_error());
     if pid == 0 {
         expect_an_end();
-        std::panic::set_hook(Box::new(|panic| page.say(&panic.to_string())));
+        OWN_PAGE.store(std::ptr::from_ref(page).cast_mut(), Ordering::Relaxed);
         let code = catch_unwind(AssertUnwindSafe(|| work(page))).map_or(FAILED, |()| 0);
         // SAFETY: it ends the child.
         unsafe { libc::_exit(code) };
@@ -172,6 +192,20 @@ impl Child {
         assert_eq!(pid, self.pid, "{}", std::io::Error::last_os_error());
         std::mem::forget(self);
         status
+    }
+
+    /// What the kernel shows of the thread that the child started last, in one letter: 'S' is asleep, 'Z' dead.
+    pub(crate) fn state(&self) -> u8 {
+        loop {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid)).unwrap();
+            let numbers = threads.filter_map(|thread| thread.ok()?.file_name().to_str()?.parse::<u32>().ok());
+            let last = numbers.max().unwrap();
+            // If there is none any more it has just ended, and another is the last.
+            if let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/task/{last}/stat", self.pid)) {
+                // The command, in parentheses, may contain anything.
+                return stat.rsplit_once(") ").unwrap().1.as_bytes()[0];
+            }
+        }
     }
 
     /// Kills the child where it is.
