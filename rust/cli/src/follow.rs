@@ -1,0 +1,279 @@
+//! Commands that go on: `watch`, `changes`, `monitor` and `stat`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use splinter::{Change, Error, Event, Pattern, Store, WatchOptions};
+
+use crate::answer::{Answer, Rates};
+use crate::failure::{Code, Failure, tell};
+use crate::output::{Output, kind_name};
+use crate::session::Session;
+use crate::signals::{Interrupts, nobody_reads};
+use crate::table::{ChangesArgs, MonitorArgs, StatArgs, WatchArgs};
+
+/// How long nothing else is looked at while it waits.
+const SLICE: Duration = Duration::from_millis(100);
+/// Lines of `stat` below one heading, where a terminal scrolls them away.
+const HEADING_INTERVAL: u64 = 20;
+
+/// What ends a command that goes on.
+struct Ends {
+    interrupts: Interrupts,
+    left: Option<u64>,
+    /// Whether it was told that the store has lost its name.
+    is_removal_told: bool,
+}
+
+impl Ends {
+    fn after(count: Option<u64>) -> Result<Self, Failure> {
+        let interrupts = Interrupts::catch()
+            .map_err(|error| Failure::usage(format!("could not prepare for Ctrl-C: {error}; try again")))?;
+        Ok(Self {
+            interrupts,
+            left: count,
+            is_removal_told: false,
+        })
+    }
+
+    /// Whether it is time to end.
+    fn come(&self) -> bool {
+        self.left == Some(0) || self.interrupts.came()
+    }
+
+    /// Notes that something was printed.
+    fn count(&mut self) {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+    }
+
+    /// Looks around while nothing happens.
+    fn look(&mut self, command: &str, store: &Store) -> Result<(), Failure> {
+        if nobody_reads() {
+            return Err(Failure::NobodyReads);
+        }
+        let is_removed = rustix::fs::fstat(store).is_ok_and(|file| file.st_nlink == 0);
+        // One without a name has never had any.
+        if is_removed && !self.is_removal_told && !store.path().starts_with("/proc") {
+            self.is_removal_told = true;
+            tell(&format!(
+                "{command}: the store was removed; those who have it open still share it"
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn watch(session: &mut Session, arguments: &WatchArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    let prefix = session.prefix.clone();
+    let keys: Vec<String> = arguments.keys.iter().map(|key| session.key(key)).collect();
+    let pattern = match &arguments.glob {
+        Some(glob) => Pattern::glob(&(literally(&prefix) + glob)),
+        None if !keys.is_empty() => Pattern::keys(keys.clone()),
+        None if arguments.all || !prefix.is_empty() => Pattern::prefix(prefix),
+        None => {
+            return Err(Failure::usage(
+                "nothing to watch; name a key, or give --prefix, --glob or --all",
+            ));
+        }
+    };
+    let mut options = WatchOptions::new().values(true).initial(arguments.initial);
+    if let Some(from) = arguments.from {
+        options = options.from(from);
+    }
+    let store = session.store()?;
+    let mut ends = Ends::after(arguments.limit())?;
+    let mut watcher = store.watch_with(pattern, &options)?;
+    let patience = arguments.timeout_ms.map(Duration::from_millis);
+    let mut last = Instant::now();
+    while !ends.come() {
+        let slice = patience.map_or(SLICE, |patience| SLICE.min(patience.saturating_sub(last.elapsed())));
+        let event = match watcher.next_timeout(slice) {
+            Ok(Some(event)) => event,
+            Ok(None) => {
+                ends.look("watch", &store)?;
+                if patience.is_some_and(|patience| last.elapsed() >= patience) && !ends.come() {
+                    return Err(Failure::new(
+                        Code::TimedOut,
+                        "nothing has changed; try a longer --timeout-ms",
+                    ));
+                }
+                continue;
+            }
+            // Nothing is lost: the same event is tried again.
+            Err(Error::Busy { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        match &arguments.exec {
+            Some(command) => {
+                output.flush()?;
+                execute(command, &event)?;
+            }
+            None => {
+                let with_key = keys.len() != 1;
+                output.show(&Answer::Event { event, with_key })?;
+                output.flush()?;
+            }
+        }
+        ends.count();
+        last = Instant::now();
+    }
+    Ok(())
+}
+
+/// A text as a glob that matches nothing else.
+fn literally(text: &str) -> String {
+    let mut glob = String::new();
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '\\') {
+            glob.push('\\');
+        }
+        glob.push(character);
+    }
+    glob
+}
+
+/// Runs a command of the shell for one event, to its end.
+fn execute(command: &str, event: &Event) -> Result<(), Failure> {
+    let failed = |error| Failure::usage(format!("could not run sh for --exec: {error}"));
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .env("SPLINTER_KEY", &*event.key)
+        .env("SPLINTER_EPOCH", event.epoch.to_string())
+        .env("SPLINTER_KIND", kind_name(event.kind))
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        // A command that does not read it all is none the worse for it.
+        let _ = input.write_all(event.value.as_deref().unwrap_or_default());
+    }
+    let status = child.wait().map_err(failed)?;
+    if !status.success() {
+        tell(&format!("watch: the command of --exec ended with {status}"));
+    }
+    Ok(())
+}
+
+pub(crate) fn changes(session: &mut Session, arguments: &ChangesArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    let from = match (arguments.from, arguments.follow) {
+        (None, false) => Some(0),
+        (from, _) => from,
+    };
+    feed(
+        session,
+        "changes",
+        from,
+        arguments.follow,
+        arguments.count,
+        false,
+        output,
+    )
+}
+
+pub(crate) fn monitor(session: &mut Session, arguments: &MonitorArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    feed(session, "monitor", None, true, arguments.count, true, output)
+}
+
+/// Prints the feed, with what of it is behind the prefix.
+fn feed(
+    session: &mut Session,
+    command: &str,
+    from: Option<u64>,
+    is_endless: bool,
+    count: Option<u64>,
+    with_time: bool,
+    output: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let store = session.store()?;
+    let mut ends = Ends::after(count)?;
+    let end = store.header_snapshot()?.epoch;
+    let mut changes = match from {
+        Some(from) => store.changes_from(from)?,
+        None => store.changes()?,
+    };
+    while !ends.come() {
+        if !is_endless && changes.position() >= end {
+            break;
+        }
+        let change = match changes.next_timeout(SLICE) {
+            Ok(Some(change)) => change,
+            Ok(None) => {
+                ends.look(command, &store)?;
+                continue;
+            }
+            Err(Error::Busy { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if !is_meant(&change, &session.prefix) {
+            continue;
+        }
+        let time = with_time.then(SystemTime::now);
+        output.show(&Answer::Change { change, time })?;
+        if is_endless {
+            output.flush()?;
+        }
+        ends.count();
+    }
+    Ok(())
+}
+
+/// Whether a change is of a key with this prefix, or may have been.
+fn is_meant(change: &Change, prefix: &str) -> bool {
+    match change {
+        Change::Set { key, .. }
+        | Change::Unset { key, .. }
+        | Change::Expired { key, .. }
+        | Change::Current { key, .. } => key.starts_with(prefix),
+        _ => true,
+    }
+}
+
+pub(crate) fn stat(session: &mut Session, arguments: &StatArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    let store = session.store()?;
+    let mut ends = Ends::after(arguments.count)?;
+    let mut changes = store.header_snapshot()?.epoch;
+    let mut begin = Instant::now();
+    let mut lines = 0;
+    while !ends.come() {
+        let elapsed = begin.elapsed();
+        if elapsed < arguments.interval {
+            std::thread::sleep(SLICE.min(arguments.interval - elapsed));
+            ends.look("stat", &store)?;
+            continue;
+        }
+        let header = store.header_snapshot()?;
+        let (mut keys, mut value_bytes) = (0, 0);
+        for entry in store.list_with_prefix(&session.prefix) {
+            keys += 1;
+            value_bytes += entry?.value_bytes as u64;
+        }
+        let rates = Rates {
+            time: SystemTime::now(),
+            changes_per_second: header.epoch.saturating_sub(changes) as f64 / elapsed.as_secs_f64(),
+            changes: header.epoch,
+            keys,
+            slots: header.geometry.slots(),
+            value_bytes,
+            repairs: header.repairs,
+            with_heading: lines == 0 || (output.is_terminal && lines % HEADING_INTERVAL == 0),
+        };
+        (changes, begin, lines) = (header.epoch, Instant::now(), lines + 1);
+        output.show(&Answer::Rates(rates))?;
+        output.flush()?;
+        ends.count();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_before_a_glob_is_no_glob() {
+        let pattern = Pattern::glob(&(literally(r"a*?\") + "*"));
+        assert!(pattern.matches(r"a*?\key"));
+        assert!(!pattern.matches("abc/key"));
+    }
+}

@@ -1,0 +1,93 @@
+//! `splinterctl` and its other names: the command line of Splinter.
+//!
+//! `table` has the commands, and everything that is made of their names and arguments. `commands` does what they say, `follow`
+//! what goes on, and `transfer` what is read from files, all with the `session`'s store; they give an `answer`, which `output`
+//! puts into words. `interactive` reads lines, with the help of `complete`. `top`, `latency` and `stress` stand by themselves.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod commands;
+mod complete;
+mod escape;
+mod failure;
+mod follow;
+mod interactive;
+mod latency;
+mod output;
+#[cfg(test)]
+mod reference;
+mod session;
+mod signals;
+mod stress;
+mod table;
+mod top;
+mod transfer;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use failure::{Failure, tell};
+use output::{Format, Output};
+use session::{History, Program, Session};
+use table::Parsed;
+
+/// What the program says about itself.
+fn version(name: &str) -> String {
+    format!(
+        "{name} version {} build {}",
+        env!("CARGO_PKG_VERSION"),
+        env!("SPLINTER_BUILD")
+    )
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match run(arguments) {
+        Ok(code) => code.into(),
+        Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        Err(Failure::Told { code, message }) => {
+            tell(&message);
+            (code as u8).into()
+        }
+    }
+}
+
+fn run(arguments: Vec<OsString>) -> Result<u8, Failure> {
+    let program = Program::called(arguments.first().map(OsString::as_os_str));
+    let invocation = match table::parse_invocation(&program.name, arguments)? {
+        Parsed::Run(invocation) => invocation,
+        Parsed::Help(text) => return print(&text),
+    };
+    if invocation.program.version {
+        return print(&(version(&program.name) + "\n"));
+    }
+    if invocation.program.list_modules {
+        return print(&table::summary());
+    }
+    let history = History::new(&invocation.program)?;
+    let prefix = invocation.line.prefix.clone();
+    let mut session = Session::new(&program, &invocation.store, prefix, history);
+    let Some(command) = invocation.command else {
+        if program.is_interactive && !invocation.program.no_repl {
+            return Ok(interactive::run(&mut session, &invocation.line));
+        }
+        let name = program.name;
+        return Err(Failure::usage(format!(
+            "{name}: no command; \"{name} help\" lists them"
+        )));
+    };
+    let is_terminal = io::stdout().is_terminal();
+    let mut to = BufWriter::new(io::stdout().lock());
+    let mut output = Output::new(&mut to, Format::from(&invocation.line), is_terminal);
+    commands::run(&mut session, &command, &mut output)?;
+    Ok(0)
+}
+
+fn print(text: &str) -> Result<u8, Failure> {
+    let mut to = io::stdout().lock();
+    to.write_all(text.as_bytes())?;
+    to.flush()?;
+    Ok(0)
+}
