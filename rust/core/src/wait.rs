@@ -61,7 +61,7 @@ impl Store {
         let region = self.region();
         let words = region.slot(slot);
         let changed = || region.ctl(slot).sequence() != before.sequence();
-        self.spin_until(clock.at_most(self.spin()), changed);
+        self.spin_until(clock.at_most(self.spin()), &changed);
         loop {
             if changed() {
                 return region.check_intact().map(|()| true);
@@ -89,7 +89,7 @@ impl Store {
         let region = self.region();
         let Bucket { word, waiters } = region.bucket(hash);
         let exists = || region.find(hash, key).is_some();
-        self.spin_until(clock.at_most(self.spin()), exists);
+        self.spin_until(clock.at_most(self.spin()), &exists);
         loop {
             if exists() {
                 return region.check_intact().map(|()| true);
@@ -155,7 +155,7 @@ impl Store {
     ///
     /// But only where that has proved of use: whoever waits for longer than he spins, or on the very processor that the
     /// writer needs, would pay for it each time in vain.
-    fn spin_until(&self, spin: Duration, ready: impl Fn() -> bool) {
+    fn spin_until(&self, spin: Duration, ready: &impl Fn() -> bool) {
         const VAIN_MAX: u32 = 4;
         const TRIAL_INTERVAL: u32 = 32;
         if spin.is_zero() || ready() {
