@@ -48,6 +48,11 @@ class Follower {
     this.faults.push(`${what} at ${this.next}: ${shown}`);
   }
 
+  /** Whether it knows of each key that exists, as it must after a loss. */
+  knowsAll(store: Store): boolean {
+    return this.#loss === undefined || this.present.size === Array.from(store.keys()).length;
+  }
+
   take(change: Change): void {
     const { kind, seq } = change;
     if (kind === "current") {
@@ -100,7 +105,7 @@ export async function follow(store: Store, from: bigint, isChurned: boolean): Pr
     if ((change.kind === "set" || change.kind === "current") && change.key === "end") {
       end = BigInt(store.getString("end") ?? "");
     }
-    if (end !== undefined && follower.next >= end) break;
+    if (end !== undefined && follower.next >= end && follower.knowsAll(store)) break;
   }
   const { received, lost, vanished, present, faults } = follower;
   return { received, lost, vanished, present: Array.from(present, ([key, epoch]) => [key, Number(epoch)]), faults };

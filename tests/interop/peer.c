@@ -352,11 +352,30 @@ static void take(struct follower *f, const struct spl_change *change, const char
     expect(f, it->birth == birth, "nobody gave this epoch", change, key);
 }
 
+/* Whether it has come to the end, and knows of each key that exists, as it must after a loss. */
+static bool is_done(const struct follower *f) {
+    if (f->next < f->end) return false;
+    if (f->loss == UINT64_MAX) return true;
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < f->known_count; i++) missing -= f->known[i].present != 0;
+    struct spl_cursor cursor = {0};
+    uint8_t page[2048];
+    int32_t filled;
+    while ((filled = spl_scan(store, &cursor, NULL, 0, page, sizeof page)) > 0) {
+        for (int32_t at = 0; at < filled; missing++) {
+            uint32_t key_len;
+            memcpy(&key_len, page + at + 12, sizeof key_len);
+            at += (int32_t)((16 + key_len + 7) / 8 * 8);
+        }
+    }
+    return missing == 0;
+}
+
 /* Takes what there is, until "end" says where to stop. */
 static int32_t take_all(struct follower *f, uint32_t id) {
     uint8_t page[16384];
     int32_t filled = 0;
-    while (f->next < f->end && (filled = spl_next(store, id, page, sizeof page)) > 0) {
+    while (!is_done(f) && (filled = spl_next(store, id, page, sizeof page)) > 0) {
         for (int32_t at = 0; at < filled;) {
             struct spl_change change;
             char key[64] = "";
@@ -365,7 +384,7 @@ static int32_t take_all(struct follower *f, uint32_t id) {
             if (change.key_len >= sizeof key) give_up("the key is too long");
             memcpy(key, page + at, change.key_len);
             at += (int32_t)((change.key_len + 7) / 8 * 8);
-            if (f->next >= f->end) continue;
+            if (is_done(f)) continue;
             take(f, &change, key);
             if ((change.kind != SPL_CHANGE_SET && change.kind != SPL_CHANGE_CURRENT) || strcmp(key, "end") != 0) continue;
             char end[32] = "";
@@ -388,7 +407,7 @@ static int32_t follow(const char *command) {
     if (bell < 0) bell = spl_selector(store, NULL);
     int32_t id = bell < 0 ? bell : spl_changes(store, SPL_WATCH_FROM, &f->from, NULL);
     int32_t result = id;
-    while (result >= 0 && (result = take_all(f, (uint32_t)id)) >= 0 && f->next < f->end) {
+    while (result >= 0 && (result = take_all(f, (uint32_t)id)) >= 0 && !is_done(f)) {
         struct pollfd fd = {.fd = bell, .events = POLLIN};
         uint8_t rings[64];
         uint32_t ids[8];

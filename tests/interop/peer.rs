@@ -345,6 +345,11 @@ impl Follower {
         }
     }
 
+    /// Whether it knows of each key that exists, as it must after a loss.
+    fn knows_all(&self, store: &Store) -> bool {
+        self.loss.is_none() || self.present.len() == store.keys().count()
+    }
+
     fn take_change(&mut self, change: &Change, key: &str, epoch: u64) {
         let before = self.last.insert(key.to_string(), epoch);
         let rises = before.is_none_or(|before| before < epoch) && epoch.is_multiple_of(2);
@@ -383,7 +388,7 @@ fn follow(store: &Store, from: u64, is_churned: bool) -> Result<Value> {
     };
     let mut end = u64::MAX;
     let mut changes = store.changes_from(from)?;
-    while follower.next < end {
+    while follower.next < end || !follower.knows_all(store) {
         let Some(change) = changes.next_timeout(PATIENCE)? else {
             break;
         };

@@ -1034,14 +1034,17 @@ impl Region {
     }
 
     /// Something that is the same again only if nobody inserted or deleted meanwhile; `None` while somebody may.
-    fn quiet(&self, me: Token) -> Option<[u64; 3]> {
+    ///
+    /// The stripes first: whoever held one during the look between two of these calls either holds it still, or has appended
+    /// to the journal, which comes after all that he does to the index, or been repaired.
+    fn quiet(&self, me: Token) -> Option<[u64; 2]> {
         let is_idle = |stripe| {
             let owner = self.stripe(stripe).lock.load(Ordering::SeqCst);
             owner == 0 || self.is_dead(me, Token::from_bits(owner))
         };
-        let header = self.header();
-        let counters = [&header.births, &header.epoch_floor, &header.repairs].map(|word| word.load(Ordering::SeqCst));
-        (0..STRIPES).all(is_idle).then_some(counters)
+        (0..STRIPES)
+            .all(is_idle)
+            .then(|| [self.journal_end(), self.header().repairs.load(Ordering::SeqCst)])
     }
 
     /// What is wrong with the index. To be believed if nobody inserted or deleted meanwhile.

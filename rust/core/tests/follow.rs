@@ -349,12 +349,13 @@ fn select(page: &Page, store: Store, told: &Told, renew: bool) {
     }
 }
 
-/// A watcher that goes on where the last one was killed.
+/// A watcher that goes on where the last one was killed. It names the keys: nobody else can be told of one that went while
+/// nobody watched.
 fn resumed_watch(path: &Path, told: &Told) -> Child {
     fork(|page| {
         let store = Store::open(path).unwrap();
         let options = WatchOptions::new().values(true).from(get(told.place));
-        for (item, event) in (0..).zip(store.watch_with(Pattern::all(), &options).unwrap()) {
+        for (item, event) in (0..).zip(store.watch_with(Pattern::keys((0..KEYS).map(name)), &options).unwrap()) {
             take_event(told, &event.unwrap(), false);
             is_alive(page, item);
         }
@@ -430,16 +431,13 @@ fn writers_are_killed(journal_entries: u32, sterile: bool) {
         resumed.check(&diary, end as usize);
         for (key, last) in diary.keys.iter().map(get).enumerate() {
             let is_gone = last & 1 == 0;
-            for (way, (child, told)) in WAYS.iter().zip(&watches) {
+            let resumed = (&resumed_watch, &resumed_by_watch);
+            for (child, told) in watches.iter().map(|(child, told)| (child, told)).chain([resumed]) {
                 let told = &told.keys[key];
-                let what = format!("of {last} of key {key}, after {}, by {way:?}", get(told));
+                let what = format!("of {last} of key {key}, after {}", get(told));
                 // Of a key that is gone it need not know when it went, nor, if it came and went unseen, anything.
                 until(child, &what, || get(told) == last || is_gone && get(told) & 1 == 0);
             }
-            let told = &resumed_by_watch.keys[key];
-            let what = format!("of {last} of key {key}, after {}", get(told));
-            // Nobody knew the name of a key that went while nobody watched.
-            until(&resumed_watch, &what, || get(told) == last || is_gone);
         }
     }
     assert!(
