@@ -10,7 +10,8 @@ use crate::directory::{Directory, Seen, Subject};
 use crate::error::Result;
 use crate::journal::{BATCH, Change as Kind, Read};
 use crate::store::Store;
-use crate::watch::{Pace, beyond_the_end, broken_journal, next_within};
+use crate::wait::{Pace, Watching, next_within};
+use crate::watch::{beyond_the_end, broken_journal};
 
 /// An item of the change feed.
 ///
@@ -198,6 +199,7 @@ pub struct Changes<'a> {
     store: &'a Store,
     feed: Feed,
     pace: Pace,
+    _watching: Watching<'a>,
 }
 
 impl Store {
@@ -243,6 +245,7 @@ impl Store {
             store: self,
             feed: Feed::new(self, from)?,
             pace: Pace::default(),
+            _watching: Watching::begin(self),
         })
     }
 }

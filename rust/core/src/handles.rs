@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::layout::HANDLES;
 use crate::region::Region;
+use crate::store::Store;
 use crate::sync::Ordering;
 use crate::sys;
 
@@ -75,6 +76,7 @@ impl Region {
             let last = self.header().incarnations.fetch_add(1, Ordering::Relaxed);
             let incarnation = (last.wrapping_add(1) & INCARNATION_MASK).max(1);
             handle.pid.store(std::process::id(), Ordering::Relaxed);
+            handle.watches.store(0, Ordering::Relaxed);
             handle.start_time.store(sys::process_start_time(), Ordering::Relaxed);
             // Release: whoever sees the place taken sees by whom. The byte is held before, so nobody can see it taken by
             // somebody who seems dead.
@@ -132,6 +134,41 @@ impl Region {
     pub(crate) fn is_held(&self, index: usize) -> bool {
         // Any open file will do for asking. Where the system cannot tell, nobody is declared dead.
         sys::is_held(self.life().unwrap_or(self.file()), index).unwrap_or(true)
+    }
+}
+
+/// A handle that is attached to a store: see [`Store::attached`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attached {
+    /// Its number: [`Store::handle_id`] of its owner.
+    pub id: u32,
+    /// Number of its process, in that process's namespace.
+    pub pid: u32,
+    /// How many watches, feeds and polls it has at the moment.
+    pub watches: u32,
+}
+
+impl Store {
+    /// Who has the store open for writing, this handle included. Those who only read leave no trace.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if the file was cut while it was open.
+    pub fn attached(&self) -> Result<Vec<Attached>> {
+        let region = self.region();
+        let me = self.writer().map_or(HANDLES, |writer| writer.me.index());
+        let attached = (0..HANDLES).filter_map(|index| {
+            let handle = region.handle(index);
+            let is_taken = handle.incarnation.load(Ordering::Acquire) != 0;
+            (is_taken && (index == me || region.is_held(index))).then(|| Attached {
+                id: index as u32,
+                pid: handle.pid.load(Ordering::Relaxed),
+                watches: handle.watches.load(Ordering::Relaxed),
+            })
+        });
+        let attached = attached.collect();
+        region.check_intact().map(|()| attached)
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! | part       | size                        | content                                                      |
 //! |------------|-----------------------------|--------------------------------------------------------------|
-//! | header     | 4,096                       | identity, settings, counters, wait buckets ([`Header`])      |
+//! | header     | 4,096                       | identity, settings, counters, wait words ([`Header`])        |
 //! | labels     | 64 x 64                     | names of the 64 label bits (reserved; zero in version 1)     |
 //! | handles    | 1,024 x 64                  | who is attached ([`Handle`]); lock words point here          |
 //! | stripes    | 256 x 64                    | locks that inserters and deleters of a home chunk share      |
@@ -57,7 +57,7 @@ pub(crate) const HANDLES: usize = 1024;
 /// Stripes of the index: how many inserts or deletes can be under way at once.
 pub(crate) const STRIPES: usize = 256;
 /// Words that those who wait for an absent key are spread over.
-pub(crate) const BUCKETS: usize = 64;
+pub(crate) const EXPECTANTS: usize = 128;
 /// Entries of an index chunk.
 pub(crate) const CHUNK_CELLS: usize = 12;
 /// Index chunks are dimensioned for this many keys each: twice the room that is needed when full. With eight keys (1.5 times
@@ -82,11 +82,11 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// | 216    | 4     | `free_hint`: word of the free map where a slot was last freed or taken                   |
 /// | 220    | 4     | `recount`: 1 while overflow counts of the index may be too high                          |
 /// | 256    | 8     | `journal_tail`: a position at or a little before the journal's end                       |
-/// | 320    | 4     | `followers`: bit 0 somebody may sleep at the journal's end; above it a count of wakes    |
+/// | 320    | 4     | `followers`: where those sleep who wait for the journal's next entry ([`crate::wait`])   |
 /// | 384    | 8     | `parse_failures`: invalid numbers that were met in the region                            |
 /// | 392    | 8     | `last_failure_epoch`: the journal's end when the last of them was met                    |
 /// | 400    | 8     | `repairs`: locks of dead owners that were taken over                                     |
-/// | 512    | 512   | `buckets`: where those wait who wait for an absent key                                   |
+/// | 512    | 512   | `expectants`: where those sleep who wait for an absent key, by its hash                  |
 #[repr(C, align(4096))]
 pub(crate) struct Header {
     _identity: Bytes<128>,
@@ -108,7 +108,7 @@ pub(crate) struct Header {
     pub(crate) last_failure_epoch: AtomicU64,
     pub(crate) repairs: AtomicU64,
     _diagnostics: Bytes<104>,
-    pub(crate) buckets: [Bucket; BUCKETS],
+    pub(crate) expectants: [AtomicU32; EXPECTANTS],
     _reserved: Bytes<3072>,
 }
 
@@ -131,28 +131,11 @@ const _: () = {
     assert!(offset_of!(Header, parse_failures) == 384);
     assert!(offset_of!(Header, last_failure_epoch) == 392);
     assert!(offset_of!(Header, repairs) == 400);
-    assert!(offset_of!(Header, buckets) == 512);
+    assert!(offset_of!(Header, expectants) == 512);
 };
 
 /// `Header::flags`, bit 0: replaced and deleted bytes are zeroed before the call returns.
 pub(crate) const FLAG_AUTO_VACUUM: u32 = 1;
-
-/// A futex word for those who wait for keys that do not exist yet, and whether anybody does.
-///
-/// | offset | bytes | field                               |
-/// |--------|-------|-------------------------------------|
-/// | 0      | 4     | `word`: changes with every wake     |
-/// | 4      | 4     | `waiters`: 1 if somebody may sleep  |
-#[repr(C, align(8))]
-pub(crate) struct Bucket {
-    pub(crate) word: AtomicU32,
-    pub(crate) waiters: AtomicU32,
-}
-
-const _: () = {
-    assert!(size_of::<Bucket>() == 8);
-    assert!(offset_of!(Bucket, waiters) == 4);
-};
 
 /// One attached handle. Its owner holds an open-file-description lock on a byte of the file for as long as it lives.
 ///
@@ -160,18 +143,20 @@ const _: () = {
 /// |--------|-------|---------------------------------------------------------------------|
 /// | 0      | 8     | `incarnation`: 0 = free, else unique in the store's life (48 bits)  |
 /// | 8      | 4     | `pid`, in the owner's namespace: for people, proves nothing         |
+/// | 12     | 4     | `watches`: watches, feeds and polls that the handle has: for people |
 /// | 16     | 8     | `start_time` of that process in clock ticks since boot              |
 #[repr(C, align(64))]
 pub(crate) struct Handle {
     pub(crate) incarnation: AtomicU64,
     pub(crate) pid: AtomicU32,
-    _pad: AtomicU32,
+    pub(crate) watches: AtomicU32,
     pub(crate) start_time: AtomicU64,
 }
 
 const _: () = {
     assert!(size_of::<Handle>() == LINE_BYTES);
     assert!(offset_of!(Handle, pid) == 8);
+    assert!(offset_of!(Handle, watches) == 12);
     assert!(offset_of!(Handle, start_time) == 16);
 };
 
@@ -208,7 +193,7 @@ const _: () = {
 /// | 8      | 8     | `lock`: 0, or the token of its owner                                                    |
 /// | 16     | 16    | `descriptors`: of each buffer, lengths of value and key ([`crate::slot::Descriptor`])   |
 /// | 32     | 4     | `pending`: change that is being published, until it is in the journal                   |
-/// | 36     | 4     | `waiters`: bit 0 somebody sleeps, bit 1 somebody starves for `lock`, above: wakes       |
+/// | 36     | 4     | `waiters`: where those sleep who wait for a change; bit 1: somebody starves for `lock`  |
 /// | 40     | -     | key                                                                                     |
 #[repr(C, align(8))]
 pub(crate) struct Slot {
@@ -262,8 +247,8 @@ pub(crate) const FINGERPRINT: u64 = {
         size_of::<Header>(),
         offset_of!(Header, births),
         offset_of!(Header, journal_tail),
-        offset_of!(Header, buckets),
-        BUCKETS,
+        offset_of!(Header, expectants),
+        EXPECTANTS,
         LABELS_BYTES,
         size_of::<Handle>(),
         HANDLES,

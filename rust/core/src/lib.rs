@@ -31,6 +31,7 @@ mod layout;
 mod lock;
 mod options;
 mod pattern;
+mod purge;
 mod read;
 mod region;
 mod repair;
@@ -46,8 +47,9 @@ mod watch;
 mod write;
 
 pub use changes::{Change, Changes};
-pub use check::{Attached, CellFault, CheckReport, Finding, RepairReport};
+pub use check::{CellFault, CheckReport, Finding, RepairReport};
 pub use error::{Error, ErrorCode, Result};
+pub use handles::Attached;
 pub use layout::{
     Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX,
     SLOTS_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX,

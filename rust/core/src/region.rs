@@ -16,11 +16,11 @@ use crate::copy;
 use crate::error::{Error, Result};
 use crate::guard::{self, Watch};
 use crate::layout::{
-    Attributes, BUCKETS, Bucket, Chunk, Geometry, HANDLES, Handle, Header, Identity, Layout, PAGE_BYTES, STRIPES, Slot,
+    Attributes, Chunk, EXPECTANTS, Geometry, HANDLES, Handle, Header, Identity, Layout, PAGE_BYTES, STRIPES, Slot,
     Stripe,
 };
 use crate::simd;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys;
 
 /// A slot number below the region's number of slots.
@@ -213,8 +213,9 @@ impl Region {
         self.record(0)
     }
 
-    pub(crate) fn bucket(&self, hash: u64) -> &Bucket {
-        &self.header().buckets[hash as usize % BUCKETS]
+    /// Where those sleep who wait for an absent key of this hash.
+    pub(crate) fn expectants(&self, hash: u64) -> &AtomicU32 {
+        &self.header().expectants[hash as usize % EXPECTANTS]
     }
 
     pub(crate) fn handle(&self, index: usize) -> &Handle {
@@ -336,13 +337,17 @@ impl Region {
 
     /// Zeroes a key, if there is one. The caller holds the slot's lock, and the slot is not live.
     pub(crate) fn zero_key(&self, slot: SlotIndex) {
+        if self.has_key(slot) {
+            for i in 0..self.key_room() / 8 {
+                self.key_word(slot, i).store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a slot holds a key, be it that of a deleted one.
+    pub(crate) fn has_key(&self, slot: SlotIndex) -> bool {
         // No key begins with zeros.
-        if self.key_word(slot, 0).load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        for i in 0..self.key_room() / 8 {
-            self.key_word(slot, i).store(0, Ordering::Relaxed);
-        }
+        self.key_word(slot, 0).load(Ordering::Relaxed) != 0
     }
 
     /// Bytes from the start of the region to a value buffer.

@@ -21,8 +21,8 @@ use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys;
-use crate::wait::SLICE;
-use crate::watch::{Event, Pace, WatchOptions, Watches};
+use crate::wait::{Pace, SLICE};
+use crate::watch::{Event, WatchOptions, Watches};
 
 /// Batches of the journal that the thread reads before it lets others have the watches.
 const BATCHES_AT_ONCE: u32 = 16;
@@ -45,7 +45,7 @@ const STACK_BYTES: usize = 256 * 1024;
 /// let mut selector = Selector::new(store.clone())?;
 /// let jobs = selector.watch(Pattern::prefix("job/"), &WatchOptions::new().values(true))?;
 /// store.set("job/1", "run")?;
-/// // ... wait until selector.as_fd() is readable, by epoll or within an event loop ...
+/// // ... wait until selector.descriptor() is readable, by epoll or within an event loop ...
 /// # selector.wait(std::time::Duration::MAX)?;
 /// assert_eq!(selector.ready()?, [jobs]);
 /// while let Some(event) = selector.next_event(jobs)? {
@@ -154,10 +154,12 @@ impl Selector {
     fn begin(&self, add: impl FnOnce(&mut State, u32) -> Result<()>) -> Result<u32> {
         let mut state = self.shared.state()?;
         let id = state.next_id;
-        add(&mut state, id)?;
-        state.next_id = id.checked_add(1).ok_or(Error::Internal {
+        let next_id = id.checked_add(1).ok_or(Error::Internal {
             reason: "the numbers of watches are used up",
         })?;
+        add(&mut state, id)?;
+        state.next_id = next_id;
+        self.shared.store().begin_watching();
         self.shared.announce(&mut state);
         drop(state);
         self.shared.work.notify_one();
@@ -167,8 +169,9 @@ impl Selector {
     /// Ends a watch or a feed. Without effect if there is none of that number.
     pub fn unwatch(&self, id: u32) {
         let mut state = self.shared.state_anyway();
-        state.watches.remove(id);
-        state.feeds.remove(&id);
+        if state.watches.remove(id) | state.feeds.remove(&id).is_some() {
+            self.shared.store().end_watching();
+        }
     }
 
     /// The watches and feeds that have got something to give since they were last found empty, each told once.
@@ -283,6 +286,10 @@ impl Drop for Selector {
         }
         // It does not panic; if it did, there would be nothing left to do about it.
         let _ = thread.join();
+        let state = self.shared.state_anyway();
+        for _ in 0..state.watches.len() + state.feeds.len() {
+            self.shared.store().end_watching();
+        }
     }
 }
 

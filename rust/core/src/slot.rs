@@ -16,18 +16,9 @@ const LIVE: u64 = 1;
 const WRITING: u64 = 2;
 const WIPED: u64 = 4;
 
-/// `Slot::waiters`, bit 0: somebody may sleep until `ctl` changes.
-pub(crate) const POLLED: u32 = 1;
-/// `Slot::waiters`, bit 1: somebody has waited long for the lock; others let it go first.
+/// `Slot::waiters`, bit 1: somebody has waited long for the lock; others let it go first. The other bits are those of
+/// [`crate::wait`].
 pub(crate) const STARVING: u32 = 2;
-/// `Slot::waiters`, the bits above: a count of wakes.
-const WAKE: u32 = 4;
-
-/// `Slot::waiters` after a wake: nobody sleeps, and whoever was about to, by what he read before, does not.
-#[inline]
-pub(crate) fn woken(waiters: u32) -> u32 {
-    (waiters & !POLLED).wrapping_add(WAKE)
-}
 
 /// The state of a slot: sequence (61 bits), wiped, writing, live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +45,11 @@ impl Ctl {
     #[inline]
     pub(crate) fn being_written(self) -> Self {
         Self(self.0 | WRITING)
+    }
+
+    /// The same state once the buffer of the change before it gets zeroed.
+    pub(crate) fn wiped(self) -> Self {
+        Self(self.0 | WIPED)
     }
 
     pub(crate) fn settled(self) -> Self {

@@ -53,6 +53,8 @@ pub struct Store {
     poll_interval: Duration,
     /// Waits in a row that spinning was of no use to.
     vain_spins: AtomicU32,
+    /// Watches, feeds and polls of this handle that have begun and not ended.
+    watches: AtomicU32,
     /// The first error number of a failed sync: the kernel forgets it, this handle does not.
     sync_failure: AtomicU32,
 }
@@ -173,6 +175,7 @@ impl Store {
             spin: options.spin_value(),
             poll_interval: options.poll_interval_value(),
             vain_spins: AtomicU32::new(0),
+            watches: AtomicU32::new(0),
             sync_failure: AtomicU32::new(0),
         };
         if store.region.writable() {
@@ -186,7 +189,10 @@ impl Store {
 
     /// Becomes somebody to the store.
     fn attach(&self) -> Result<()> {
-        let set = |token: Token| self.token.store(token.bits(), Ordering::Relaxed);
+        let set = |token: Token| {
+            self.token.store(token.bits(), Ordering::Relaxed);
+            self.tell_watches();
+        };
         if let Some(token) = self.region.try_attach(false)? {
             set(token);
         } else if let Some(token) = self.region.try_attach(true)? {
@@ -218,6 +224,39 @@ impl Store {
 
     pub(crate) fn poll_interval(&self) -> Duration {
         self.poll_interval
+    }
+
+    /// Counts something that watches the store by this handle.
+    pub(crate) fn begin_watching(&self) {
+        self.watches.fetch_add(1, Ordering::SeqCst);
+        self.tell_own_watches();
+    }
+
+    /// Takes back what [`Self::begin_watching`] counted.
+    pub(crate) fn end_watching(&self) {
+        self.watches.fetch_sub(1, Ordering::SeqCst);
+        self.tell_own_watches();
+    }
+
+    fn tell_own_watches(&self) {
+        // A forked child that has not written yet has no place of its own.
+        if self.region.writable() && self.region.watch().state.load(Ordering::Relaxed) == guard::OPEN {
+            self.tell_watches();
+        }
+    }
+
+    /// Writes the count to this handle's place, for [`Self::attached`].
+    fn tell_watches(&self) {
+        let token = Token::from_bits(self.token.load(Ordering::Relaxed));
+        let told = &self.region.handle(token.index()).watches;
+        // Again while somebody else counts, so that the last to store has seen the last count.
+        loop {
+            let count = self.watches.load(Ordering::SeqCst);
+            told.store(count, Ordering::SeqCst);
+            if self.watches.load(Ordering::SeqCst) == count {
+                break;
+            }
+        }
     }
 
     /// This handle as one that may write now.

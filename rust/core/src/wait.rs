@@ -1,29 +1,35 @@
-//! Sleeping until a key changes, or any key.
+//! Sleeping until a key changes, or any key, and waking those who sleep.
 //!
 //! Sleepers on an existing key wait on a word of its slot; sleepers on an absent key wait on one of a few
 //! words that inserts of keys with like hashes change; followers of the journal wait on one word. All are shared futexes,
-//! so a write by any process wakes sleepers in every other, and a writer makes a system call only if somebody left word
-//! that he sleeps. Nobody sleeps longer than [`SLICE`] at once: a writer killed between publishing and waking is noticed
-//! then, and what else the dead left undone.
+//! so a write by any process wakes sleepers in every other. Nobody sleeps longer than [`SLICE`] at once: a writer killed
+//! between publishing and waking is noticed then, and what else the dead left undone.
+//!
+//! The words have one form: bit 0 says that somebody may sleep, the bits from 2 on count wakes (bit 1 of a slot's word is
+//! that of [`crate::slot::STARVING`]). A sleeper sets the bit and then looks again whether it has to sleep; a writer makes its
+//! change and then looks at the bit; with a full barrier on both sides at least one of them sees the other. So a
+//! writer makes a system call only if somebody left word that he sleeps. A wake clears the bit and is counted, so that nobody
+//! who set the bit before it falls asleep after it.
 
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::layout::Bucket;
-use crate::region::SlotIndex;
-use crate::slot::{Ctl, POLLED};
+use crate::region::{Region, SlotIndex};
+use crate::slot::Ctl;
 use crate::store::Store;
-use crate::sync::{Ordering, fence, fence_after_rmw};
+use crate::sync::{AtomicU32, Ordering, fence_after_rmw};
 use crate::sys;
 
 /// The longest sleep at once.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 /// How often a read-only handle looks: it can leave no word that it sleeps.
 const READ_ONLY_INTERVAL: Duration = Duration::from_millis(1);
-/// `Header::followers`, bit 0: somebody may sleep at the journal's end.
-pub(crate) const FOLLOWED: u32 = 1;
+/// Bit 0 of a word that is slept on: somebody may sleep.
+const SLEEPING: u32 = 1;
+/// One wake in the count above.
+const WAKE: u32 = 4;
 
 /// What a key was like when the waiting began.
 enum Before {
@@ -50,72 +56,22 @@ impl Store {
             (Before::Absent, Some(epoch)) if epoch != 0 => return Ok(true),
             _ => {}
         }
-        let clock = Clock::new(timeout, self.poll_interval());
+        let _watching = Watching::begin(self);
         match before {
-            Before::Present { slot, ctl } => self.wait_for_slot(slot, ctl, clock),
-            Before::Absent => self.wait_for_insert(hash, key, clock),
-        }
-    }
-
-    fn wait_for_slot(&self, slot: SlotIndex, before: Ctl, mut clock: Clock) -> Result<bool> {
-        let region = self.region();
-        let words = region.slot(slot);
-        let changed = || region.ctl(slot).sequence() != before.sequence();
-        self.spin_until(clock.at_most(self.spin()), &changed);
-        loop {
-            if changed() {
-                return region.check_intact().map(|()| true);
+            Before::Present { slot, ctl } => {
+                let changed = || region.ctl(slot).sequence() != ctl.sequence();
+                self.wait_until(&region.slot(slot).waiters, timeout, self.spin(), changed)
             }
-            let Some(slice) = clock.next_slice() else {
-                return region.check_intact().map(|()| false);
-            };
-            if region.writable() {
-                // A full barrier, as is the one between the writer's publishing and its look at the bit: if the writer does
-                // not see the bit, the look here sees the change. A wake in between changes the word.
-                let expected = words.waiters.fetch_or(POLLED, Ordering::SeqCst) | POLLED;
-                fence_after_rmw();
-                if !changed() {
-                    sys::futex_wait(&words.waiters, expected, slice);
-                }
-                self.tidy(&mut clock)?;
-            } else {
-                std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
+            Before::Absent => {
+                let exists = || region.find(hash, key).is_some();
+                self.wait_until(region.expectants(hash), timeout, self.spin(), exists)
             }
-            region.check_intact()?;
-        }
-    }
-
-    fn wait_for_insert(&self, hash: u64, key: &[u8], mut clock: Clock) -> Result<bool> {
-        let region = self.region();
-        let Bucket { word, waiters } = region.bucket(hash);
-        let exists = || region.find(hash, key).is_some();
-        self.spin_until(clock.at_most(self.spin()), &exists);
-        loop {
-            if exists() {
-                return region.check_intact().map(|()| true);
-            }
-            let Some(slice) = clock.next_slice() else {
-                return region.check_intact().map(|()| false);
-            };
-            if region.writable() {
-                // Before the announcement: an insert that answers it changes the word.
-                let expected = word.load(Ordering::SeqCst);
-                waiters.store(1, Ordering::SeqCst);
-                fence(Ordering::SeqCst);
-                if !exists() {
-                    sys::futex_wait(word, expected, slice);
-                }
-                self.tidy(&mut clock)?;
-            } else {
-                std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
-            }
-            region.check_intact()?;
         }
     }
 
     /// Waits until the journal has an entry at `position`, or `disturbed` says that there is another reason to look around.
     ///
-    /// Whoever makes `disturbed` true wakes the sleepers by [`crate::region::Region::disturb_followers`] afterwards.
+    /// Whoever makes `disturbed` true wakes the sleepers by [`Region::disturb_followers`] afterwards.
     pub(crate) fn wait_for_entry(
         &self,
         position: u64,
@@ -124,10 +80,21 @@ impl Store {
         disturbed: impl Fn() -> bool,
     ) -> Result<bool> {
         let region = self.region();
-        let word = &region.header().followers;
         let ready = || region.journal_reaches(position) || disturbed();
+        self.wait_until(&region.header().followers, timeout, spin, ready)
+    }
+
+    /// Waits until `ready`; whoever makes it so wakes those who sleep on `word`. Returns whether it is.
+    fn wait_until(
+        &self,
+        word: &AtomicU32,
+        timeout: Duration,
+        spin: Duration,
+        ready: impl Fn() -> bool,
+    ) -> Result<bool> {
+        let region = self.region();
         let mut clock = Clock::new(timeout, self.poll_interval());
-        self.spin_until(clock.at_most(spin), &ready);
+        self.spin_until(spin.min(timeout), &ready);
         loop {
             if ready() {
                 return region.check_intact().map(|()| true);
@@ -136,9 +103,8 @@ impl Store {
                 return region.check_intact().map(|()| false);
             };
             if region.writable() {
-                // A full barrier, as is the one behind a writer's append: if the writer does not see the bit, the look
-                // here sees the entry. A wake in between changes the word.
-                let expected = word.fetch_or(FOLLOWED, Ordering::SeqCst) | FOLLOWED;
+                // The full barrier on the sleeper's side.
+                let expected = word.fetch_or(SLEEPING, Ordering::SeqCst) | SLEEPING;
                 fence_after_rmw();
                 if !ready() {
                     sys::futex_wait(word, expected, slice);
@@ -186,6 +152,22 @@ impl Store {
     }
 }
 
+/// Something that watches a store, counted as long as it lives.
+pub(crate) struct Watching<'a>(&'a Store);
+
+impl<'a> Watching<'a> {
+    pub(crate) fn begin(store: &'a Store) -> Self {
+        store.begin_watching();
+        Self(store)
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.end_watching();
+    }
+}
+
 /// How long a wait has lasted.
 struct Clock {
     start: Instant,
@@ -205,10 +187,6 @@ impl Clock {
         }
     }
 
-    fn at_most(&self, duration: Duration) -> Duration {
-        duration.min(self.timeout)
-    }
-
     /// How long to sleep now; `None` when the time is up.
     fn next_slice(&self) -> Option<Duration> {
         let left = self.timeout.checked_sub(self.start.elapsed())?;
@@ -223,5 +201,106 @@ impl Clock {
             self.tidied = now;
         }
         is_time
+    }
+}
+
+impl Region {
+    /// Wakes those who sleep until a slot changes. A full barrier lies behind the change.
+    #[inline]
+    pub(crate) fn wake_pollers(&self, slot: SlotIndex) {
+        wake(&self.slot(slot).waiters);
+    }
+
+    /// Wakes those who sleep for a key that did not exist. A full barrier lies behind the insert.
+    pub(crate) fn wake_expectant(&self, hash: u64) {
+        wake(self.expectants(hash));
+    }
+
+    /// Wakes those who sleep at the journal's end, in any process, behind [`Self::append_to_journal`].
+    #[inline]
+    pub(crate) fn wake_followers(&self) {
+        wake(&self.header().followers);
+    }
+
+    /// Makes those who sleep at the journal's end look around, though nothing was appended.
+    pub(crate) fn disturb_followers(&self) {
+        let word = &self.header().followers;
+        word.fetch_add(WAKE, Ordering::SeqCst);
+        sys::futex_wake_all(word);
+    }
+}
+
+/// Wakes those who sleep on a word. No system call unless somebody may.
+#[inline]
+fn wake(word: &AtomicU32) {
+    // Relaxed: the full barrier is behind us.
+    let seen = word.load(Ordering::Relaxed);
+    if seen & SLEEPING != 0 {
+        wake_sleepers(word, seen);
+    }
+}
+
+#[cold]
+fn wake_sleepers(word: &AtomicU32, mut seen: u32) {
+    // Whoever has cleared the bit meanwhile wakes those who had set it; whoever sets it again sees our change first.
+    while seen & SLEEPING != 0 {
+        let woken = (seen & !SLEEPING).wrapping_add(WAKE);
+        match word.compare_exchange_weak(seen, woken, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return sys::futex_wake_all(word),
+            Err(now) => seen = now,
+        }
+    }
+}
+
+/// Tries and waits in turn, until there is something or the time is up.
+pub(crate) fn next_within<W, T>(
+    watcher: &mut W,
+    timeout: Duration,
+    mut try_next: impl FnMut(&mut W) -> Result<Option<T>>,
+    mut wait: impl FnMut(&mut W, Duration) -> Result<bool>,
+) -> Result<Option<T>> {
+    let start = Instant::now();
+    loop {
+        if let Some(next) = try_next(watcher)? {
+            return Ok(Some(next));
+        }
+        // Unless the time is up, `Duration::MAX` stays what it is.
+        let left = timeout.saturating_sub(start.elapsed());
+        if left.is_zero() || !wait(watcher, left)? {
+            return try_next(watcher);
+        }
+    }
+}
+
+/// Keeps a follower from costing writers a system call each where changes come thick and fast.
+///
+/// A sleeper that is woken by every change makes each of them pay for the wake. Whoever finds several changes at each of
+/// several wakes in a row is beyond following them one by one: it rests before it asks to be woken again.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    crowded: u32,
+}
+
+impl Pace {
+    const CROWD: u64 = 4;
+    const PATIENCE: u32 = 8;
+    /// The kernel adds some 50 µs.
+    const REST: Duration = Duration::from_micros(20);
+    /// A journal that holds the changes of one rest at the speed of one writer.
+    const JOURNAL_MIN: u32 = 4096;
+
+    /// To be called after a wake with the position that was waited for.
+    pub(crate) fn rest_if_crowded(&mut self, store: &Store, position: u64) {
+        if store.geometry().journal_entries() < Self::JOURNAL_MIN {
+            return;
+        }
+        if store.region().journal_reaches(position.wrapping_add(Self::CROWD)) {
+            self.crowded += 1;
+        } else {
+            self.crowded = 0;
+        }
+        if self.crowded > Self::PATIENCE {
+            std::thread::sleep(Self::REST);
+        }
     }
 }

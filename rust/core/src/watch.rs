@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::directory::{Directory, Seen, Subject};
 use crate::error::{Error, Result};
@@ -22,6 +22,7 @@ use crate::read::View;
 use crate::region::SlotIndex;
 use crate::store::Store;
 use crate::sync::Ordering;
+use crate::wait::{Pace, Watching, next_within};
 
 /// What has become of a key, as a watch tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,18 @@ struct Mark {
     kind: Change,
     /// Whether the key itself was looked at, so that its entry may still be to come.
     looked_at: bool,
+}
+
+impl Mark {
+    /// What a look at the key itself has shown, wherever the journal stands.
+    fn of_a_look(position: u64, sequence: u64, kind: Change) -> Self {
+        Self {
+            position,
+            sequence,
+            kind,
+            looked_at: true,
+        }
+    }
 }
 
 /// One watch among [`Watches`].
@@ -259,6 +272,10 @@ impl Watches {
         self.position
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.interests.watches.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.interests.watches.is_empty()
     }
@@ -275,7 +292,7 @@ impl Watches {
             self.directory.clear();
             self.position = end;
         } else {
-            while self.position < end && self.absorb(store, end)? > 0 {}
+            self.absorb_all(store, end)?;
         }
         match pattern.exact_keys() {
             Some(keys) => {
@@ -316,12 +333,7 @@ impl Watches {
         for Seen { tenant, is_new } in &present {
             if *is_new {
                 // Others to whom it matters have not read of its insert yet, and must not miss it if it is overtaken.
-                let mark = Mark {
-                    position: self.position,
-                    sequence: tenant.last,
-                    kind: Change::Update,
-                    looked_at: true,
-                };
+                let mark = Mark::of_a_look(self.position, tenant.last, Change::Update);
                 self.interests.note_but(Some(id), &tenant.key, mark);
             }
         }
@@ -346,12 +358,8 @@ impl Watches {
             }
             if options.initial || !is_complete {
                 for Seen { tenant, .. } in present {
-                    let mark = Mark {
-                        position: if is_complete { self.position } else { position },
-                        sequence: tenant.last,
-                        kind: Change::Update,
-                        looked_at: true,
-                    };
+                    let first = if is_complete { self.position } else { position };
+                    let mark = Mark::of_a_look(first, tenant.last, Change::Update);
                     watch.note(&tenant.key, mark);
                 }
             }
@@ -404,9 +412,10 @@ impl Watches {
         Ok(true)
     }
 
-    pub(crate) fn remove(&mut self, id: u32) {
+    /// Ends a watch. Returns whether there was one of this number.
+    pub(crate) fn remove(&mut self, id: u32) -> bool {
         let Some(watch) = self.interests.watches.remove(&id) else {
-            return;
+            return false;
         };
         self.interests.patterns.retain(|&other| other != id);
         for key in watch.pattern.exact_keys().unwrap_or_default() {
@@ -420,6 +429,7 @@ impl Watches {
         if self.is_empty() {
             self.directory.clear();
         }
+        true
     }
 
     /// Reads on in the journal, up to `until` at most, but not everything at once. Returns how many entries it has passed;
@@ -444,6 +454,12 @@ impl Watches {
             Read::Overtaken => self.compare(store)?,
         }
         Ok(self.position.wrapping_sub(before))
+    }
+
+    /// Reads on in the journal up to `until`.
+    fn absorb_all(&mut self, store: &Store, until: u64) -> Result<()> {
+        while self.position < until && self.absorb(store, until)? > 0 {}
+        Ok(())
     }
 
     /// What an entry means, if it matters to anybody.
@@ -494,22 +510,12 @@ impl Watches {
         }
         for Seen { tenant, .. } in &present {
             if known.remove(&tenant.key) != Some(tenant.last) {
-                let mark = Mark {
-                    position,
-                    sequence: tenant.last,
-                    kind: Change::Update,
-                    looked_at: true,
-                };
+                let mark = Mark::of_a_look(position, tenant.last, Change::Update);
                 self.interests.note(&tenant.key, mark);
             }
         }
         for (key, last) in known {
-            let mark = Mark {
-                position,
-                sequence: last.saturating_add(1),
-                kind: Change::Unset,
-                looked_at: true,
-            };
+            let mark = Mark::of_a_look(position, last.saturating_add(1), Change::Unset);
             self.interests.note(&key, mark);
         }
         self.position = end;
@@ -551,6 +557,7 @@ pub struct Watcher<'a> {
     store: &'a Store,
     watches: Watches,
     pace: Pace,
+    _watching: Watching<'a>,
 }
 
 /// The number of a watcher's only watch.
@@ -597,6 +604,7 @@ impl Store {
             store: self,
             watches,
             pace: Pace::default(),
+            _watching: Watching::begin(self),
         })
     }
 }
@@ -611,7 +619,7 @@ impl Watcher<'_> {
     pub fn try_next(&mut self) -> Result<Option<Event>> {
         // What has come meanwhile is folded in first, so that the newest is given.
         let end = self.store.region().journal_end();
-        while self.watches.position() < end && self.watches.absorb(self.store, end)? > 0 {}
+        self.watches.absorb_all(self.store, end)?;
         self.watches.next(self.store, ONLY)
     }
 
@@ -630,26 +638,6 @@ impl Watcher<'_> {
     }
 }
 
-/// Tries and waits in turn, until there is something or the time is up.
-pub(crate) fn next_within<W, T>(
-    watcher: &mut W,
-    timeout: Duration,
-    mut try_next: impl FnMut(&mut W) -> Result<Option<T>>,
-    mut wait: impl FnMut(&mut W, Duration) -> Result<bool>,
-) -> Result<Option<T>> {
-    let start = Instant::now();
-    loop {
-        if let Some(next) = try_next(watcher)? {
-            return Ok(Some(next));
-        }
-        // Unless the time is up, `Duration::MAX` stays what it is.
-        let left = timeout.saturating_sub(start.elapsed());
-        if left.is_zero() || !wait(watcher, left)? {
-            return try_next(watcher);
-        }
-    }
-}
-
 impl Iterator for Watcher<'_> {
     type Item = Result<Event>;
 
@@ -665,38 +653,5 @@ impl fmt::Debug for Watcher<'_> {
             .field("store", self.store)
             .field("position", &self.watches.position())
             .finish_non_exhaustive()
-    }
-}
-
-/// Keeps a follower from costing writers a system call each where changes come thick and fast.
-///
-/// A sleeper that is woken by every change makes each of them pay for the wake. Whoever finds several changes at each of
-/// several wakes in a row is beyond following them one by one: it rests before it asks to be woken again.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    crowded: u32,
-}
-
-impl Pace {
-    const CROWD: u64 = 4;
-    const PATIENCE: u32 = 8;
-    /// The kernel adds some 50 µs.
-    const REST: Duration = Duration::from_micros(20);
-    /// A journal that holds the changes of one rest at the speed of one writer.
-    const JOURNAL_MIN: u32 = 4096;
-
-    /// To be called after a wake with the position that was waited for.
-    pub(crate) fn rest_if_crowded(&mut self, store: &Store, position: u64) {
-        if store.geometry().journal_entries() < Self::JOURNAL_MIN {
-            return;
-        }
-        if store.region().journal_reaches(position.wrapping_add(Self::CROWD)) {
-            self.crowded += 1;
-        } else {
-            self.crowded = 0;
-        }
-        if self.crowded > Self::PATIENCE {
-            std::thread::sleep(Self::REST);
-        }
     }
 }

@@ -18,10 +18,8 @@ use crate::key::Key;
 use crate::layout::FLAG_AUTO_VACUUM;
 use crate::lock::{Attempt, Backoff, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
-use crate::slot::{Ctl, Descriptor, POLLED, STARVING, woken};
-use crate::sync::{AtomicU32, Ordering, fence};
-use crate::sys;
-use crate::wait::FOLLOWED;
+use crate::slot::{Ctl, Descriptor, STARVING};
+use crate::sync::{Ordering, fence};
 
 /// Bits of `Slot::pending`: kind of change above, low bits of the sequence below.
 const PENDING_SEQUENCE_BITS: u32 = 29;
@@ -134,51 +132,6 @@ impl Region {
         self.slot(slot).pending.store(0, Ordering::Release);
     }
 
-    /// Wakes those who sleep until a slot changes. No system call unless somebody may.
-    ///
-    /// A sleeper sets its bit and then looks at `ctl` again; the writer publishes and then looks at the bit; with full
-    /// barriers in between at least one of them sees the other. The wake changes the word that is slept on, so that nobody
-    /// who set the bit before it falls asleep after it.
-    #[inline]
-    pub(crate) fn wake_pollers(&self, slot: SlotIndex) {
-        let waiters = &self.slot(slot).waiters;
-        let seen = waiters.load(Ordering::Relaxed);
-        if seen & POLLED != 0 {
-            wake_sleepers(waiters, seen, woken);
-        }
-    }
-
-    /// Wakes those who sleep for a key that did not exist.
-    pub(crate) fn wake_expectant(&self, hash: u64) {
-        let bucket = self.bucket(hash);
-        if bucket.waiters.load(Ordering::Relaxed) != 0 {
-            bucket.waiters.store(0, Ordering::SeqCst);
-            bucket.word.fetch_add(1, Ordering::SeqCst);
-            sys::futex_wake_all(&raw const bucket.word);
-        }
-    }
-
-    /// Wakes those who sleep at the journal's end, in any process. No system call unless somebody may.
-    ///
-    /// A sleeper sets the bit and then looks at the journal again; the writer appends and then looks at the bit; with full
-    /// barriers in between at least one of them sees the other. Relaxed for that reason: the barrier is behind us
-    /// ([`Self::append_to_journal`]).
-    #[inline]
-    pub(crate) fn wake_followers(&self) {
-        let followers = &self.header().followers;
-        let seen = followers.load(Ordering::Relaxed);
-        if seen & FOLLOWED != 0 {
-            wake_sleepers(followers, seen, |seen| seen.wrapping_add(FOLLOWED));
-        }
-    }
-
-    /// Makes those who sleep at the journal's end look around, though nothing was appended.
-    pub(crate) fn disturb_followers(&self) {
-        let word = &self.header().followers;
-        word.fetch_add(2 * FOLLOWED, Ordering::SeqCst);
-        sys::futex_wake_all(word);
-    }
-
     /// Puts a slot on the map of free ones. The caller holds its lock, and it is not live.
     pub(crate) fn mark_free(&self, slot: SlotIndex) {
         let (word, bit) = (slot.get() / 64, 1 << (slot.get() % 64));
@@ -191,18 +144,6 @@ impl Region {
     pub(crate) fn mark_used(&self, slot: SlotIndex) {
         let (word, bit) = (slot.get() / 64, 1 << (slot.get() % 64));
         self.free_word(word as usize).fetch_and(!bit, Ordering::Relaxed);
-    }
-}
-
-/// Wakes those who sleep on a word, of which bit 0 says that somebody may, and which `woken` clears of it.
-#[cold]
-fn wake_sleepers(word: &AtomicU32, mut seen: u32, woken: impl Fn(u32) -> u32) {
-    // Whoever has cleared the bit meanwhile wakes those who had set it; whoever sets it again sees our change first.
-    while seen & 1 != 0 {
-        match word.compare_exchange_weak(seen, woken(seen), Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => return sys::futex_wake_all(word),
-            Err(now) => seen = now,
-        }
     }
 }
 
@@ -341,9 +282,9 @@ impl Writer<'_> {
             .store(header.births.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         attributes.inserted.store(sequence, Ordering::Relaxed);
         let sterile = region.is_sterile();
+        // What a key that was deleted in throughput mode left here.
+        region.zero_key(slot);
         if sterile {
-            // What a key that was deleted in throughput mode left here.
-            region.zero_key(slot);
             region.scrub(slot, next.buffer().other());
         }
         region.write_key(slot, key);

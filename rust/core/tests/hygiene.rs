@@ -399,3 +399,83 @@ fn a_reader_beside_writers_gets_no_byte_past_the_value() {
         });
     }
 }
+
+#[test]
+fn a_purge_leaves_the_live_values_and_zeros() {
+    let mut random = Random::new(11);
+    for _ in 0..20 {
+        let store = store(24, false);
+        let mut model = HashMap::new();
+        for _ in 0..300 {
+            let key_bytes = 8 + random.below(100);
+            let known = model.keys().next().cloned().filter(|_| random.below(3) > 0);
+            let key = known.unwrap_or_else(|| key_marker(&mut random, key_bytes));
+            if random.below(3) == 0 || model.len() == 24 {
+                store.unset(&key).unwrap();
+                model.remove(&key);
+            } else {
+                let length = LENGTHS[random.below(LENGTHS.len())];
+                let value: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+                store.set(&key, &value).unwrap();
+                model.insert(key, value);
+            }
+        }
+        let before: Vec<_> = store.list().map(Result::unwrap).collect();
+        let changes = store.header_snapshot().unwrap().epoch;
+        assert!(store.purge().unwrap() > 0);
+        assert_sterile(&store, &model, "after a purge");
+        let after: Vec<_> = store.list().map(Result::unwrap).collect();
+        assert_eq!((after, store.header_snapshot().unwrap().epoch), (before, changes));
+        assert_eq!(store.purge().unwrap(), 0);
+        assert!(store.check().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn a_purge_beside_writers_and_readers_disturbs_neither() {
+    const KEYS: u64 = 4;
+    let store = store(KEYS as u32, false);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                let mut random = Random::new(writer);
+                while !stop.load(Ordering::Relaxed) {
+                    let letter = b'a' + random.below(26) as u8;
+                    let key = random.below(KEYS as usize).to_string();
+                    store.set(key, vec![letter; 8 + random.below(180)]).unwrap();
+                }
+            });
+        }
+        let mut reads = 0;
+        let mut purged = 0;
+        while reads < 20_000 || purged == 0 {
+            purged += store.purge().unwrap();
+            for key in 0..KEYS {
+                if let Some(value) = store.get_vec(key.to_string()).unwrap() {
+                    assert!(value.len() >= 8 && value.iter().all(|byte| *byte == value[0]), "torn");
+                    reads += 1;
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    store.purge().unwrap();
+    let model = (0..KEYS).filter_map(|key| Some((key.to_string(), store.get_vec(key.to_string()).unwrap()?)));
+    assert_sterile(&store, &model.collect(), "after the last purge");
+}
+
+#[test]
+fn a_purge_tells_of_the_slots_that_held_something_and_needs_the_right_to_write() {
+    let store = store(4, false);
+    assert_eq!(store.purge().unwrap(), 0, "a new store holds nothing");
+    for value in ["first value", "second value"] {
+        store.set("k", value).unwrap();
+    }
+    let reader = OpenOptions::new().read_only(true).open(store.path()).unwrap();
+    assert_eq!(reader.purge().unwrap_err().code(), ErrorCode::Permission);
+    assert_eq!(store.purge().unwrap(), 1);
+    assert_gone(&store, b"first value", "purged");
+    assert_eq!(store.get_vec("k").unwrap().unwrap(), b"second value");
+}
