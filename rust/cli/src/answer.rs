@@ -42,6 +42,9 @@ pub(crate) enum Answer {
     },
     Saved(PathBuf),
     Removed(PathBuf),
+    Purged {
+        slots: u32,
+    },
     Checked(CheckReport),
     Repaired(RepairReport),
     Header(HeaderSnapshot),
@@ -89,6 +92,8 @@ pub(crate) struct Rates {
     pub(crate) keys: u64,
     pub(crate) slots: u32,
     pub(crate) value_bytes: u64,
+    /// Watches, feeds and polls of all handles that may write: those that only read are not counted.
+    pub(crate) watches: u64,
     pub(crate) repairs: u64,
     /// Whether the columns are to be named first.
     pub(crate) with_heading: bool,

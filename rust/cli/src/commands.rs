@@ -70,6 +70,9 @@ fn dispatch(session: &mut Session, command: &Command, output: &mut Output<'_>) -
             })?;
             Answer::Saved(file.clone())
         }
+        Command::Purge => Answer::Purged {
+            slots: session.store()?.purge()?,
+        },
         Command::Check { repair } => return check(session, *repair, output),
         Command::Config(arguments) => config(session, arguments)?,
         Command::Watch(arguments) => return follow::watch(session, arguments, output),
@@ -118,6 +121,7 @@ fn name_of(command: &Command) -> &'static str {
         Command::Import { .. } => "import",
         Command::Backup { .. } => "backup",
         Command::Check { .. } => "check",
+        Command::Purge => "purge",
         Command::Config(_) => "config",
         Command::Watch(_) => "watch",
         Command::Changes(_) => "changes",

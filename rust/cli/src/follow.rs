@@ -255,6 +255,7 @@ pub(crate) fn stat(session: &mut Session, arguments: &StatArgs, output: &mut Out
             keys,
             slots: header.geometry.slots(),
             value_bytes,
+            watches: store.attached()?.iter().map(|handle| u64::from(handle.watches)).sum(),
             repairs: header.repairs,
             with_heading: lines == 0 || (output.is_terminal && lines % HEADING_INTERVAL == 0),
         };

@@ -124,6 +124,7 @@ impl<'a> Output<'a> {
             Answer::Imported { keys } => writeln!(self.to, "{keys} keys imported."),
             Answer::Saved(file) => writeln!(self.to, "Saved to '{}'.", shown(file)),
             Answer::Removed(store) => writeln!(self.to, "Removed '{}'.", shown(store)),
+            Answer::Purged { slots } => writeln!(self.to, "{slots} slots purged."),
             Answer::Checked(report) => self.report(report),
             Answer::Repaired(reports) => {
                 self.report(&reports.found)?;
@@ -305,18 +306,19 @@ impl<'a> Output<'a> {
         if rates.with_heading {
             writeln!(
                 self.to,
-                "{:>12} {:>14} {:>10} {:>10} {:>15} {:>8}",
-                "changes/s", "changes", "keys", "free", "value bytes", "repairs"
+                "{:>12} {:>14} {:>10} {:>10} {:>15} {:>8} {:>8}",
+                "changes/s", "changes", "keys", "free", "value bytes", "watches", "repairs"
             )?;
         }
         writeln!(
             self.to,
-            "{:>12.1} {:>14} {:>10} {:>10} {:>15} {:>8}",
+            "{:>12.1} {:>14} {:>10} {:>10} {:>15} {:>8} {:>8}",
             rates.changes_per_second,
             rates.changes,
             rates.keys,
             u64::from(rates.slots).saturating_sub(rates.keys),
             rates.value_bytes,
+            rates.watches,
             rates.repairs
         )
     }
@@ -497,6 +499,7 @@ fn json_of(answer: &Answer) -> Value {
         Answer::Imported { keys } => json!({"keys": keys}),
         Answer::Saved(file) => json!({"file": file.to_string_lossy()}),
         Answer::Removed(store) => json!({"store": store.to_string_lossy()}),
+        Answer::Purged { slots } => json!({"slots": slots}),
         Answer::Checked(report) => report_json(report),
         Answer::Repaired(reports) => {
             json!({"found": report_json(&reports.found), "left": report_json(&reports.left)})
@@ -542,6 +545,7 @@ fn json_of(answer: &Answer) -> Value {
             "keys": rates.keys,
             "slots": rates.slots,
             "value_bytes": rates.value_bytes,
+            "watches": rates.watches,
             "repairs": rates.repairs,
         }),
         Answer::History(lines) => lines

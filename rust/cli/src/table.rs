@@ -213,6 +213,10 @@ pub(crate) enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Zero what is left of replaced and deleted values and of deleted keys
+    ///
+    /// While "config av" is 1 nothing is left behind. What was, while it was 0, stays until its slot is written anew, or this.
+    Purge,
     /// Print what the store is, or change a setting of it
     Config(ConfigArgs),
     /// Print a key whenever it changes

@@ -292,9 +292,9 @@ fn stat_prints_rates() {
         .collect();
     assert_eq!(
         lines[0],
-        ["changes/s", "changes", "keys", "free", "value", "bytes", "repairs"]
+        ["changes/s", "changes", "keys", "free", "value", "bytes", "watches", "repairs"]
     );
-    assert_eq!(lines[1], ["0.0", "2", "2", "62", "3", "0"]);
+    assert_eq!(lines[1], ["0.0", "2", "2", "62", "3", "0", "0"]);
     assert_eq!((lines.len(), done.code), (3, 0));
     let json = place.line("stat --interval 0.01 --count 1 --json");
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
@@ -302,6 +302,12 @@ fn stat_prints_rates() {
         (&json["keys"], &json["slots"], &json["value_bytes"]),
         (&2.into(), &64.into(), &3.into())
     );
+    let mut watch = Following::start(&place, &["watch", "--all", "--initial"]);
+    assert_eq!(watch.line(), "a 1:1");
+    let json = place.line("stat --interval 0.01 --count 1 --json");
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["watches"], 1);
+    assert_eq!(watch.end().code, 0);
     let mut stat = Following::start(&place, &["stat", "--interval", "0.01"]);
     assert!(stat.line().contains("changes/s"));
     let done = stat.interrupt();

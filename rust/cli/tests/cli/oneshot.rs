@@ -458,3 +458,15 @@ fn what_measures_and_tortures_prints_figures() {
     assert_eq!((stress.code, stress.stderr.as_str()), (0, ""));
     assert!(json_of(&stress.stdout).is_object());
 }
+
+#[test]
+fn a_purge_leaves_nothing_of_what_was_replaced() {
+    let place = Place::with_store();
+    place.line("config av 0").prints("");
+    for line in ["set key secret-one", "set key secret-two", "set other x", "unset other"] {
+        assert_eq!(place.line(line).code, 0);
+    }
+    place.line("purge").prints("2 slots purged.\n");
+    place.line("purge --json").prints("{\"slots\":0}\n");
+    place.line("get key").prints("10:secret-two\n");
+}
