@@ -470,12 +470,12 @@ fn a_purge_beside_writers_and_readers_disturbs_neither() {
 fn a_purge_tells_of_the_slots_that_held_something_and_needs_the_right_to_write() {
     let store = store(4, false);
     assert_eq!(store.purge().unwrap(), 0, "a new store holds nothing");
-    for value in ["first value", "second value"] {
+    for value in ["the first one", "number two"] {
         store.set("k", value).unwrap();
     }
     let reader = OpenOptions::new().read_only(true).open(store.path()).unwrap();
     assert_eq!(reader.purge().unwrap_err().code(), ErrorCode::Permission);
     assert_eq!(store.purge().unwrap(), 1);
-    assert_gone(&store, b"first value", "purged");
-    assert_eq!(store.get_vec("k").unwrap().unwrap(), b"second value");
+    assert_gone(&store, b"the first one", "purged");
+    assert_eq!(store.get_vec("k").unwrap().unwrap(), b"number two");
 }
