@@ -7,11 +7,13 @@ use std::path::Path;
 
 use crate::create::{Unpublished, directory_of};
 use crate::error::{Error, Result};
+use crate::key::Target;
 use crate::layout::FLAG_AUTO_VACUUM;
 use crate::options::{OpenOptions, file_path};
 use crate::region::Region;
 use crate::store::Store;
 use crate::sync::Ordering;
+use crate::write::{Deadline, Request, TypeChange};
 
 impl Store {
     /// Copies the store to a new file, key by key, while others go on writing.
@@ -51,12 +53,31 @@ impl Store {
             let found = self.read_slot(slot, |view| {
                 view.copy_key(&mut key);
                 view.copy_to_vec(&mut value)?;
-                Ok(view.ctl.sequence())
+                let deadline = view.deadline().map_or(Deadline::Never, Deadline::At);
+                let value_type = TypeChange::Set(view.value_type());
+                let rest = (view.labels(), view.is_pinned());
+                Ok((!view.is_expired()).then_some((view.ctl.sequence(), deadline, value_type, rest)))
             })?;
-            if let Some(sequence) = found {
-                writer.set(&key, &value, sequence)?;
+            let Some((sequence_min, deadline, value_type, (labels, is_pinned))) = found.flatten() else {
+                continue;
+            };
+            let target = Target::new(copy.region(), &key);
+            let request = Request {
+                sequence_min,
+                deadline,
+                value_type,
+                ..Request::set(&value)
+            };
+            writer.write(&target, &request)?;
+            copy.label_at(&target, labels, 0)?;
+            if is_pinned {
+                copy.pin(&key, true)?;
             }
         }
+        for (label, name) in self.label_names()? {
+            copy.name_label(label, &name)?;
+        }
+        copy.set_eviction(self.eviction()?)?;
         // So that epochs do not go back in the copy either, for keys that are inserted there again.
         let floor = self.region().header().epoch_floor.load(Ordering::Relaxed);
         copy.region().header().epoch_floor.fetch_max(floor, Ordering::Relaxed);

@@ -46,6 +46,33 @@ pub enum Change {
         /// Its epoch after the change.
         epoch: u64,
     },
+    /// Bytes were put behind a key's value.
+    Appended {
+        /// Place in the journal.
+        sequence: u64,
+        /// The key.
+        key: Arc<str>,
+        /// Its epoch after the change.
+        epoch: u64,
+    },
+    /// A key was deleted to make room for another.
+    Evicted {
+        /// Place in the journal.
+        sequence: u64,
+        /// The key.
+        key: Arc<str>,
+        /// Its epoch after the change.
+        epoch: u64,
+    },
+    /// The labels, the deadline or the pin of a key were changed, and its value was not.
+    Attributes {
+        /// Place in the journal.
+        sequence: u64,
+        /// The key.
+        key: Arc<str>,
+        /// Its epoch, which is what it was.
+        epoch: u64,
+    },
     /// A change of a key that came and went before the feed was read. Its name is not known any more: what is deleted is
     /// deleted.
     Vanished {
@@ -157,6 +184,9 @@ impl Feed {
             Kind::Insert | Kind::Update => Change::Set { sequence, key, epoch },
             Kind::Unset => Change::Unset { sequence, key, epoch },
             Kind::Expire => Change::Expired { sequence, key, epoch },
+            Kind::Append => Change::Appended { sequence, key, epoch },
+            Kind::Evict => Change::Evicted { sequence, key, epoch },
+            Kind::Attributes => Change::Attributes { sequence, key, epoch },
         })
     }
 

@@ -134,7 +134,7 @@ impl Directory {
                 None => return Ok(Subject::Vanished),
             };
         }
-        let is_end = matches!(entry.kind, Change::Unset | Change::Expire);
+        let is_end = entry.kind.is_end();
         match known {
             Knowledge::Tenant(tenant) => {
                 let sequence = entry.sequence_near(tenant.last);

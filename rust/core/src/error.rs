@@ -80,6 +80,8 @@ pub enum Error {
     WrongType,
     /// The condition of a conditional write does not hold.
     ConditionNotMet,
+    /// The number would be beyond what 64 bits hold.
+    Overflow,
     /// A reader of the journal was overtaken by it.
     FellBehind {
         /// Changes that are gone.
@@ -146,6 +148,8 @@ pub enum ErrorCode {
     Io = 20,
     /// [`Error::Internal`]
     Internal = 21,
+    /// [`Error::Overflow`]
+    Overflow = 22,
 }
 
 impl Error {
@@ -168,6 +172,7 @@ impl Error {
             Self::InvalidArgument { .. } => ErrorCode::InvalidArgument,
             Self::WrongType => ErrorCode::WrongType,
             Self::ConditionNotMet => ErrorCode::ConditionNotMet,
+            Self::Overflow => ErrorCode::Overflow,
             Self::FellBehind { .. } => ErrorCode::FellBehind,
             Self::NoSpace => ErrorCode::NoSpace,
             Self::Io { .. } => ErrorCode::Io,
@@ -221,6 +226,7 @@ impl fmt::Display for Error {
             Self::InvalidArgument { reason } => write!(f, "Invalid argument: {reason}"),
             Self::WrongType => f.write_str("The value is not of the needed type"),
             Self::ConditionNotMet => f.write_str("The condition is not met"),
+            Self::Overflow => f.write_str("The number would overflow"),
             Self::FellBehind { lost } => write!(f, "Fell behind the journal by {lost} changes"),
             Self::NoSpace => f.write_str("No space left for the store"),
             Self::Io { action, errno } => {

@@ -94,6 +94,22 @@ impl Region {
         None
     }
 
+    /// Tells of each slot that a hash's home chunk names for it, without a look at the slots.
+    pub(crate) fn candidates(&self, hash: u64, candidate: impl Fn(SlotIndex)) {
+        let chunk = self.chunk(self.home(hash));
+        // Relaxed: nothing is believed of it.
+        let first = chunk.tags[0].load(Ordering::Relaxed);
+        let second = chunk.tags[1].load(Ordering::Relaxed);
+        let mut marks = matches(first, second, tag(hash));
+        while marks != 0 {
+            let cell = marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            if let Some(slot) = self.slot_index(chunk.cells[cell].load(Ordering::Relaxed).wrapping_sub(1)) {
+                candidate(slot);
+            }
+        }
+    }
+
     /// Enters a slot under a hash. The caller holds the stripe of the home chunk.
     pub(crate) fn link(&self, hash: u64, slot: SlotIndex) -> Result<()> {
         let home = self.home(hash);

@@ -27,22 +27,40 @@ const HINT_STRIDE: u64 = 8;
 /// How often an append starts anew from the hint before it takes the journal for broken.
 const RESTARTS: u32 = 64;
 
-/// What happened to a key. Numbers 5 to 7 are kept for append, eviction and changes of attributes.
+/// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Change {
     Insert = 1,
     Update = 2,
     Unset = 3,
-    /// Read, but not yet written, by this version.
+    /// Deleted because its time was up.
     Expire = 4,
+    /// Overwritten by a longer value that begins with the one before.
+    Append = 5,
+    /// Deleted to make room.
+    Evict = 6,
+    /// The value is the same; deadline, labels or pin are others.
+    Attributes = 7,
 }
 
 impl Change {
     pub(crate) fn from_number(number: u32) -> Option<Self> {
-        [Self::Insert, Self::Update, Self::Unset, Self::Expire]
-            .into_iter()
-            .find(|&kind| kind as u32 == number)
+        const KINDS: [Change; 7] = [
+            Change::Insert,
+            Change::Update,
+            Change::Unset,
+            Change::Expire,
+            Change::Append,
+            Change::Evict,
+            Change::Attributes,
+        ];
+        KINDS.into_iter().find(|&kind| kind as u32 == number)
+    }
+
+    /// Whether the key is gone by it.
+    pub(crate) fn is_end(self) -> bool {
+        matches!(self, Self::Unset | Self::Expire | Self::Evict)
     }
 }
 

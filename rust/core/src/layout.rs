@@ -5,7 +5,7 @@
 //! | part       | size                        | content                                                      |
 //! |------------|-----------------------------|--------------------------------------------------------------|
 //! | header     | 4,096                       | identity, settings, counters, wait words ([`Header`])        |
-//! | labels     | 64 x 64                     | names of the 64 label bits (reserved; zero in version 1)     |
+//! | labels     | 64 x 64                     | names of the 64 labels ([`LabelName`])                       |
 //! | handles    | 1,024 x 64                  | who is attached ([`Handle`]); lock words point here          |
 //! | stripes    | 256 x 64                    | locks that inserters and deleters of a home chunk share      |
 //! | free       | 1 bit a slot                | where an insert looks for a slot                             |
@@ -63,8 +63,10 @@ pub(crate) const CHUNK_CELLS: usize = 12;
 /// Index chunks are dimensioned for this many keys each: twice the room that is needed when full. With eight keys (1.5 times
 /// the room) a miss in a store that is 95% full reads 1.07 chunks at first and 1.36 after long churn; with six 1.01 and 1.04.
 const CHUNK_KEYS: usize = 6;
+/// Labels that a key can have: one bit each.
+pub const LABELS: u32 = 64;
 /// Bytes of the labels part.
-const LABELS_BYTES: usize = 64 * 64;
+const LABELS_BYTES: usize = LABELS as usize * size_of::<LabelName>();
 /// Value buffers get their disk or memory in chunks of about this size.
 const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 
@@ -74,13 +76,15 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// |--------|-------|------------------------------------------------------------------------------------------|
 /// | 0      | 128   | identity: written once, before the store has a name; covered by a checksum ([`Identity`]) |
 /// | 128    | 4     | `flags`: bit 0 `auto_vacuum`                                                             |
-/// | 132    | 4     | `eviction` policy (reserved; zero in version 1)                                          |
+/// | 132    | 4     | `eviction`: what goes when the store is full ([`crate::evict`])                          |
 /// | 136    | 16    | `boot_id` of the machine's boot that last recovered the store (reserved)                 |
 /// | 192    | 8     | `births`: inserts ever, the stamp by which a scan skips keys younger than itself         |
 /// | 200    | 8     | `epoch_floor`: greatest sequence that a deleted key had                                  |
 /// | 208    | 8     | `incarnations`: handles ever attached                                                    |
 /// | 216    | 4     | `free_hint`: word of the free map where a slot was last freed or taken                   |
 /// | 220    | 4     | `recount`: 1 while overflow counts of the index may be too high                          |
+/// | 224    | 8     | `next_deadline`: no deadline in the store is before this                                 |
+/// | 232    | 4     | `hand`: slot that the clock looks at next, counted on for ever                           |
 /// | 256    | 8     | `journal_tail`: a position at or a little before the journal's end                       |
 /// | 320    | 4     | `followers`: where those sleep who wait for the journal's next entry ([`crate::wait`])   |
 /// | 384    | 8     | `parse_failures`: invalid numbers that were met in the region                            |
@@ -91,7 +95,7 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 pub(crate) struct Header {
     _identity: Bytes<128>,
     pub(crate) flags: AtomicU32,
-    _eviction: AtomicU32,
+    pub(crate) eviction: AtomicU32,
     _boot_id: Bytes<16>,
     _settings: Bytes<40>,
     pub(crate) births: AtomicU64,
@@ -99,7 +103,9 @@ pub(crate) struct Header {
     pub(crate) incarnations: AtomicU64,
     pub(crate) free_hint: AtomicU32,
     pub(crate) recount: AtomicU32,
-    _counters: Bytes<32>,
+    pub(crate) next_deadline: AtomicU64,
+    pub(crate) hand: AtomicU32,
+    _counters: Bytes<20>,
     pub(crate) journal_tail: AtomicU64,
     _journal: Bytes<56>,
     pub(crate) followers: AtomicU32,
@@ -119,13 +125,15 @@ const _: () = {
     assert!(size_of::<Header>() == PAGE_BYTES);
     assert!(align_of::<Header>() == PAGE_BYTES);
     assert!(offset_of!(Header, flags) == 128);
-    assert!(offset_of!(Header, _eviction) == 132);
+    assert!(offset_of!(Header, eviction) == 132);
     assert!(offset_of!(Header, _boot_id) == 136);
     assert!(offset_of!(Header, births) == 192);
     assert!(offset_of!(Header, epoch_floor) == 200);
     assert!(offset_of!(Header, incarnations) == 208);
     assert!(offset_of!(Header, free_hint) == 216);
     assert!(offset_of!(Header, recount) == 220);
+    assert!(offset_of!(Header, next_deadline) == 224);
+    assert!(offset_of!(Header, hand) == 232);
     assert!(offset_of!(Header, journal_tail) == 256);
     assert!(offset_of!(Header, followers) == 320);
     assert!(offset_of!(Header, parse_failures) == 384);
@@ -193,7 +201,7 @@ const _: () = {
 /// | 8      | 8     | `lock`: 0, or the token of its owner                                                    |
 /// | 16     | 16    | `descriptors`: of each buffer, lengths of value and key ([`crate::slot::Descriptor`])   |
 /// | 32     | 4     | `pending`: change that is being published, until it is in the journal                   |
-/// | 36     | 4     | `waiters`: where those sleep who wait for a change; bit 1: somebody starves for `lock`  |
+/// | 36     | 4     | `waiters`: where those sleep who wait for a change; bits 1 and 2: [`crate::slot`]       |
 /// | 40     | -     | key                                                                                     |
 #[repr(C, align(8))]
 pub(crate) struct Slot {
@@ -212,33 +220,54 @@ const _: () = {
     assert!(offset_of!(Slot, waiters) == 36);
 };
 
+/// The name of a label.
+///
+/// | offset | bytes | field                                                                         |
+/// |--------|-------|-------------------------------------------------------------------------------|
+/// | 0      | 8     | `state`: length of the name (8 bits), above: renamings, odd during one        |
+/// | 8      | 56    | `name`, zero-padded                                                           |
+#[repr(C, align(64))]
+pub(crate) struct LabelName {
+    pub(crate) state: AtomicU64,
+    pub(crate) name: [AtomicU64; 7],
+}
+
+const _: () = assert!(size_of::<LabelName>() == LINE_BYTES);
+
 /// What of a slot is read seldom.
 ///
 /// | offset | bytes | field                                                                  |
 /// |--------|-------|------------------------------------------------------------------------|
 /// | 0      | 8     | `hash` of the key: where the slot is linked in the index               |
 /// | 8      | 8     | `birth`: value of `Header::births` that this key's insert drew         |
-/// | 16     | 16    | `deadlines` of either buffer (reserved; zero in version 1)             |
-/// | 32     | 8     | `labels` (reserved; zero in version 1)                                 |
-/// | 40     | 8     | `accessed` (reserved; zero in version 1)                               |
+/// | 16     | 16    | `deadlines` of either buffer, in ns since 1970, if its descriptor says |
+/// | 32     | 8     | `labels`: one bit for each that the key has                            |
+/// | 40     | 8     | `properties`: bit 0 pinned                                             |
 /// | 48     | 8     | `inserted`: sequence of the change by which this key came              |
+/// | 56     | 8     | `appended_to`: sequence of the value that has only been appended to    |
+/// |        |       | since, if the descriptor says that the present one came by an append   |
 #[repr(C, align(64))]
 pub(crate) struct Attributes {
     pub(crate) hash: AtomicU64,
     pub(crate) birth: AtomicU64,
-    _deadlines: [AtomicU64; 2],
-    _labels: AtomicU64,
-    _accessed: AtomicU64,
+    pub(crate) deadlines: [AtomicU64; 2],
+    pub(crate) labels: AtomicU64,
+    pub(crate) properties: AtomicU64,
     pub(crate) inserted: AtomicU64,
+    pub(crate) appended_to: AtomicU64,
 }
+
+/// `Attributes::properties`, bit 0: the key is never evicted.
+pub(crate) const PINNED: u64 = 1;
 
 const _: () = {
     assert!(size_of::<Attributes>() == LINE_BYTES);
     assert!(offset_of!(Attributes, birth) == 8);
-    assert!(offset_of!(Attributes, _deadlines) == 16);
-    assert!(offset_of!(Attributes, _labels) == 32);
-    assert!(offset_of!(Attributes, _accessed) == 40);
+    assert!(offset_of!(Attributes, deadlines) == 16);
+    assert!(offset_of!(Attributes, labels) == 32);
+    assert!(offset_of!(Attributes, properties) == 40);
     assert!(offset_of!(Attributes, inserted) == 48);
+    assert!(offset_of!(Attributes, appended_to) == 56);
 };
 
 /// A number that changes when any of the sizes above changes, so that a build with another layout refuses the region.
@@ -259,7 +288,8 @@ pub(crate) const FINGERPRINT: u64 = {
         CHUNK_KEYS,
         size_of::<Slot>(),
         size_of::<Attributes>(),
-        offset_of!(Attributes, inserted),
+        offset_of!(Attributes, appended_to),
+        offset_of!(Header, next_deadline),
         size_of::<u64>(),
         VALUE_CHUNK_BYTES,
         crate::journal::LAP_BITS as usize,

@@ -16,19 +16,27 @@ compile_error!(
 );
 
 mod backup;
+mod batch;
 mod changes;
 mod check;
+mod condition;
 mod copy;
 mod create;
 mod directory;
 mod error;
+mod evict;
+mod expiry;
 mod guard;
 mod handles;
 mod index;
+mod integer;
 mod journal;
 mod key;
+mod key_handle;
+mod labels;
 mod layout;
 mod lock;
+mod namespace;
 mod options;
 mod pattern;
 mod purge;
@@ -42,21 +50,31 @@ mod slot;
 mod store;
 mod sync;
 mod sys;
+mod value_type;
 mod wait;
 mod watch;
 mod write;
 
+pub use batch::BatchError;
 pub use changes::{Change, Changes};
 pub use check::{CellFault, CheckReport, Finding, RepairReport};
+pub use condition::{Outcome, SetOptions, Versioned};
 pub use error::{Error, ErrorCode, Result};
+pub use evict::Eviction;
+pub use expiry::TimeToLive;
 pub use handles::Attached;
+pub use integer::{Integer, Operation};
+pub use key_handle::KeyHandle;
+pub use labels::LABEL_BYTES_MAX;
 pub use layout::{
-    Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX,
-    SLOTS_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX,
+    Geometry, JOURNAL_ENTRIES_MAX, JOURNAL_ENTRIES_MIN, KEY_BYTES_DEFAULT, KEY_BYTES_MAX, LABELS, SLOTS_DEFAULT,
+    SLOTS_MAX, SLOTS_MIN, VALUE_BYTES_DEFAULT, VALUE_BYTES_MAX,
 };
+pub use namespace::Namespace;
 pub use options::OpenOptions;
 pub use pattern::Pattern;
 pub use scan::{Cursor, Entries, Entry, Keys};
 pub use selector::Selector;
 pub use store::{HeaderSnapshot, SlotSnapshot, Store};
+pub use value_type::ValueType;
 pub use watch::{Event, EventKind, WatchOptions, Watcher};

@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::lock::{Attempt, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
-use crate::slot::{Ctl, Descriptor};
+use crate::slot::Ctl;
 use crate::store::Store;
 use crate::sync::{Ordering, fence};
 
@@ -63,7 +63,9 @@ impl Region {
         let ctl = self.ctl(slot);
         let holds = |buffer| self.held_bytes(slot, buffer) > 0;
         if ctl.is_live() {
-            self.descriptor(slot, ctl.buffer()).is_dirty() || holds(ctl.buffer().other())
+            let descriptor = self.descriptor(slot, ctl.buffer());
+            // The start of a value that was appended to is no remains.
+            descriptor.is_dirty() || !descriptor.is_appended() && holds(ctl.buffer().other())
         } else {
             holds(Buffer::Even) || holds(Buffer::Odd) || self.has_key(slot)
         }
@@ -79,16 +81,17 @@ impl Region {
             self.scrub(slot, Buffer::Odd);
             return;
         }
-        // Readers may still be copying the buffer of the change before. The fence keeps the zeroing from being seen before the
-        // state that announces it; it pairs with the fence of `ctl_after_reading`.
-        words.ctl.store(ctl.wiped().bits(), Ordering::Relaxed);
-        fence(Ordering::Release);
-        self.scrub(slot, ctl.buffer().other());
+        let descriptor = self.descriptor(slot, ctl.buffer());
+        if !descriptor.is_appended() {
+            // Readers may still be copying the buffer of the change before. The fence keeps the zeroing from being seen before
+            // the state that announces it; it pairs with the fence of `ctl_after_reading`.
+            words.ctl.store(ctl.wiped().bits(), Ordering::Relaxed);
+            fence(Ordering::Release);
+            self.scrub(slot, ctl.buffer().other());
+        }
         // Behind the value there is nothing that anybody reads.
         let held = self.held_bytes(slot, ctl.buffer());
-        let descriptor = self.descriptor(slot, ctl.buffer());
         self.zero_value(slot, ctl.buffer(), descriptor.value_bytes().min(held), held);
-        let clean = Descriptor::new(descriptor.value_bytes(), descriptor.key_bytes(), false);
-        self.set_descriptor(slot, ctl.buffer(), clean);
+        self.set_descriptor(slot, ctl.buffer(), descriptor.with_dirty(false));
     }
 }

@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::lock::{Attempt, Backoff};
+use crate::key::Target;
+use crate::layout::PINNED;
+use crate::lock::{Attempt, Backoff, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
-use crate::slot::Ctl;
+use crate::slot::{Ctl, Descriptor};
 use crate::store::Store;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU8, Ordering};
+use crate::value_type::ValueType;
 
 /// Attempts before a reader takes the lock. One fails only if a whole write to the key fell into the copying.
 const OPTIMISTIC_READS: u32 = 32;
@@ -17,6 +20,7 @@ pub(crate) struct View<'a> {
     region: &'a Region,
     pub(crate) slot: SlotIndex,
     pub(crate) ctl: Ctl,
+    descriptor: Descriptor,
     pub(crate) value_bytes: usize,
     pub(crate) key_bytes: usize,
 }
@@ -38,6 +42,7 @@ impl<'a> View<'a> {
             region,
             slot,
             ctl,
+            descriptor,
             value_bytes: descriptor.value_bytes(),
             key_bytes: descriptor.key_bytes(),
         })
@@ -51,7 +56,7 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn copy_to(&self, to: &mut [u8]) {
         self.region
-            .read_value(self.slot, self.buffer(), &mut to[..self.value_bytes]);
+            .read_value(self.slot, self.buffer(), 0, &mut to[..self.value_bytes]);
     }
 
     /// Replaces `to` by the value.
@@ -60,10 +65,55 @@ impl<'a> View<'a> {
     ///
     /// [`Error::NoSpace`] if there is no memory for it.
     pub(crate) fn copy_to_vec(&self, to: &mut Vec<u8>) -> Result<()> {
+        self.copy_from(0, to)
+    }
+
+    /// Replaces `to` by the value from byte `at` on.
+    pub(crate) fn copy_from(&self, at: usize, to: &mut Vec<u8>) -> Result<()> {
         to.clear();
-        to.try_reserve_exact(self.value_bytes).map_err(|_| Error::NoSpace)?;
-        self.region.append_value(self.slot, self.buffer(), self.value_bytes, to);
+        let range = at.min(self.value_bytes)..self.value_bytes;
+        to.try_reserve_exact(range.len()).map_err(|_| Error::NoSpace)?;
+        self.region.append_value(self.slot, self.buffer(), range, to);
         Ok(())
+    }
+
+    /// The value where it lies.
+    pub(crate) fn bytes(&self) -> &'a [AtomicU8] {
+        self.region.value(self.slot, self.buffer(), self.value_bytes)
+    }
+
+    /// Whether the key's time is up, so that it is not there any more.
+    #[inline]
+    pub(crate) fn is_expired(&self) -> bool {
+        self.descriptor.is_timed() && self.region.is_overdue(self.slot, self.buffer())
+    }
+
+    /// When the key's time is up, in ns since 1970.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.descriptor
+            .is_timed()
+            .then(|| self.region.deadline(self.slot, self.buffer()))
+    }
+
+    pub(crate) fn value_type(&self) -> ValueType {
+        ValueType::from_number(self.descriptor.value_type())
+    }
+
+    pub(crate) fn labels(&self) -> u64 {
+        self.region.attributes(self.slot).labels.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.region.attributes(self.slot).properties.load(Ordering::Relaxed) & PINNED != 0
+    }
+
+    /// Sequence of the version that has only been appended to since: this one, if it did not come by an append.
+    pub(crate) fn appended_to(&self) -> u64 {
+        if self.descriptor.is_appended() {
+            self.region.attributes(self.slot).appended_to.load(Ordering::Relaxed)
+        } else {
+            self.ctl.sequence()
+        }
     }
 
     pub(crate) fn copy_key(&self, to: &mut Vec<u8>) {
@@ -94,51 +144,67 @@ impl Store {
     ///
     /// `take` may be called several times; what it returned last counts.
     #[inline]
-    pub(crate) fn read<T>(&self, key: &[u8], take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
-        self.read_with(key, |_| (), take)
+    pub(crate) fn read<T>(&self, target: &Target<'_>, take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+        self.read_with(target, |_| (), take)
     }
 
     /// The same for whoever is going to need the value.
     #[inline]
-    pub(crate) fn read_value<T>(&self, key: &[u8], take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
-        self.read_with(key, |slot| self.region().prefetch_values(slot), take)
+    pub(crate) fn read_value<T>(
+        &self,
+        target: &Target<'_>,
+        take: impl FnMut(&View<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.read_with(target, |slot| self.region().prefetch_values(slot), take)
     }
 
     #[inline(always)]
     fn read_with<T>(
         &self,
-        key: &[u8],
+        target: &Target<'_>,
         likely: impl Fn(SlotIndex),
         mut take: impl FnMut(&View<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
         let region = self.region();
-        let hash = region.hash(key);
         for _ in 0..OPTIMISTIC_READS {
-            let Some((slot, ctl)) = region.find_with(hash, key, &likely) else {
-                return self.missing(key);
+            let Some((slot, ctl)) = region.locate_with(target, &likely) else {
+                return self.missing(target.key);
             };
-            let taken = View::new(region, slot, ctl).and_then(|view| take(&view));
+            let taken = View::new(region, slot, ctl).and_then(|view| unexpired(&view, &mut take));
             if ctl.was_stable_until(region.ctl_after_reading(slot)) {
                 region.check_intact()?;
-                return self.believed(taken).map(Some);
+                return self.found(slot, taken);
             }
         }
-        self.read_firmly(hash, key, take)
+        self.read_firmly(target, take)
+    }
+
+    /// What a reader is given of what he took: nothing if the key's time was up.
+    #[inline]
+    fn found<T>(&self, slot: SlotIndex, taken: Result<Option<T>>) -> Result<Option<T>> {
+        match &taken {
+            Ok(Some(_)) => self.region().note_access(slot),
+            Ok(None) => self.notice_expiry(slot),
+            Err(_) => {}
+        }
+        self.believed(taken)
     }
 
     /// Reads under the slot's lock.
     #[cold]
-    fn read_firmly<T>(&self, hash: u64, key: &[u8], mut take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+    fn read_firmly<T>(&self, target: &Target<'_>, mut take: impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
         let region = self.region();
         let mut backoff = Backoff::new(self.lock_timeout());
         loop {
-            let Some((slot, _)) = region.find(hash, key) else {
-                return self.missing(key);
+            let Some((slot, _)) = region.locate(target) else {
+                return self.missing(target.key);
             };
             if let Some(taken) = self.read_slot_firmly(slot, &mut backoff, |view| {
-                region.holds(slot, view.ctl, key).then(|| take(view))
+                region
+                    .holds(slot, view.ctl, target.key)
+                    .then(|| unexpired(view, &mut take))
             })? {
-                return self.believed(taken).map(Some);
+                return self.found(slot, taken);
             }
             if !backoff.pause() {
                 return Err(Error::Busy {
@@ -148,7 +214,8 @@ impl Store {
         }
     }
 
-    /// Takes something from a slot, in one whole state of it; `None` if it holds no key.
+    /// Takes something from a slot, in one whole state of it; `None` if it holds no key. That the key's time may be up is for
+    /// `take` to see.
     pub(crate) fn read_slot<T>(
         &self,
         slot: SlotIndex,
@@ -191,8 +258,9 @@ impl Store {
             match writer.lock_slot(slot)? {
                 Attempt::Dead(owner) => writer.rescue(slot, owner)?,
                 Attempt::Taken | Attempt::Held => {
+                    // Dropped too where a caller's closure panics.
+                    let _unlock = Unlock(writer, slot);
                     let taken = attempt(region.ctl(slot));
-                    writer.unlock_slot(slot);
                     region.check_intact()?;
                     return Ok(taken);
                 }
@@ -232,4 +300,22 @@ impl Store {
         self.region().check_intact()?;
         self.region().key(key).map(|_| None)
     }
+}
+
+/// A slot's lock that is to be released.
+struct Unlock<'a>(Writer<'a>, SlotIndex);
+
+impl Drop for Unlock<'_> {
+    fn drop(&mut self) {
+        self.0.unlock_slot(self.1);
+    }
+}
+
+/// Takes something from a slot unless its key's time is up.
+#[inline(always)]
+fn unexpired<T>(view: &View<'_>, take: &mut impl FnMut(&View<'_>) -> Result<T>) -> Result<Option<T>> {
+    if view.is_expired() {
+        return Ok(None);
+    }
+    take(view).map(Some)
 }

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::mem::size_of;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
@@ -16,11 +17,11 @@ use crate::copy;
 use crate::error::{Error, Result};
 use crate::guard::{self, Watch};
 use crate::layout::{
-    Attributes, Chunk, EXPECTANTS, Geometry, HANDLES, Handle, Header, Identity, Layout, PAGE_BYTES, STRIPES, Slot,
-    Stripe,
+    Attributes, Chunk, EXPECTANTS, Geometry, HANDLES, Handle, Header, Identity, LABELS, LabelName, Layout, PAGE_BYTES,
+    STRIPES, Slot, Stripe,
 };
 use crate::simd;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sys;
 
 /// A slot number below the region's number of slots.
@@ -213,6 +214,12 @@ impl Region {
         self.record(0)
     }
 
+    /// The name of a label.
+    pub(crate) fn label_name(&self, label: u32) -> &LabelName {
+        assert!(label < LABELS);
+        self.record(PAGE_BYTES + label as usize * size_of::<LabelName>())
+    }
+
     /// Where those sleep who wait for an absent key of this hash.
     pub(crate) fn expectants(&self, hash: u64) -> &AtomicU32 {
         &self.header().expectants[hash as usize % EXPECTANTS]
@@ -382,30 +389,53 @@ impl Region {
         }
     }
 
-    /// Copies the start of a value. Meaningful only if the slot did not change meanwhile.
+    /// A value where it lies. Other processes may write there, which is why it consists of atomics.
+    pub(crate) fn value(&self, slot: SlotIndex, buffer: Buffer, bytes: usize) -> &[AtomicU8] {
+        assert!(bytes <= self.layout.value_stride);
+        // SAFETY: the buffer has `value_stride` bytes within the mapping, which lives as long as the region. Atomics may be
+        // looked at while others write, and any byte is one.
+        unsafe { std::slice::from_raw_parts(self.base.add(self.value_offset(slot, buffer)).cast(), bytes) }
+    }
+
+    /// Has the index chunk fetched where a hash's keys begin.
     #[inline]
-    pub(crate) fn read_value(&self, slot: SlotIndex, buffer: Buffer, to: &mut [u8]) {
-        assert!(to.len() <= self.layout.value_stride);
+    pub(crate) fn prefetch_chunk(&self, hash: u64) {
+        simd::prefetch(std::ptr::from_ref(self.chunk(self.home(hash))).cast());
+    }
+
+    /// Has a slot fetched, and its value buffers.
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, slot: SlotIndex) {
+        simd::prefetch(self.base.wrapping_add(self.slot_offset(slot)));
+        self.prefetch_values(slot);
+    }
+
+    /// Copies a value from byte `at` on. Meaningful only if the slot did not change meanwhile.
+    #[inline]
+    pub(crate) fn read_value(&self, slot: SlotIndex, buffer: Buffer, at: usize, to: &mut [u8]) {
+        let stride = self.layout.value_stride;
+        assert!(at <= stride && to.len() <= stride - at);
         // SAFETY: the buffer has `value_stride` bytes within the mapping, and `to` as many as are copied.
         unsafe {
             copy::read(
                 to.as_mut_ptr(),
-                self.base.add(self.value_offset(slot, buffer)),
+                self.base.add(self.value_offset(slot, buffer) + at),
                 to.len(),
             );
         }
     }
 
-    /// Appends the first `bytes` bytes of a value to a vector that has room for them.
-    pub(crate) fn append_value(&self, slot: SlotIndex, buffer: Buffer, bytes: usize, to: &mut Vec<u8>) {
+    /// Appends a range of a value's bytes to a vector that has room for them.
+    pub(crate) fn append_value(&self, slot: SlotIndex, buffer: Buffer, range: Range<usize>, to: &mut Vec<u8>) {
         let room = to.spare_capacity_mut();
-        assert!(bytes <= room.len() && bytes <= self.layout.value_stride);
+        let bytes = range.len();
+        assert!(bytes <= room.len() && range.end <= self.layout.value_stride);
         // SAFETY: the buffer has `value_stride` bytes within the mapping, the vector room for `bytes`; after the copy they
         // are initialised.
         unsafe {
             copy::read(
                 room.as_mut_ptr().cast(),
-                self.base.add(self.value_offset(slot, buffer)),
+                self.base.add(self.value_offset(slot, buffer) + range.start),
                 bytes,
             );
             to.set_len(to.len() + bytes);
@@ -414,16 +444,43 @@ impl Region {
 
     /// Stores a value in the buffer that no reader is sent to. The caller holds the slot's lock.
     #[inline]
-    pub(crate) fn write_value(&self, slot: SlotIndex, buffer: Buffer, value: &[u8]) {
-        assert!(value.len() <= self.layout.value_stride && self.writable);
+    pub(crate) fn write_value(&self, slot: SlotIndex, buffer: Buffer, at: usize, value: &[u8]) {
+        let stride = self.layout.value_stride;
+        assert!(at <= stride && value.len() <= stride - at && self.writable);
         // SAFETY: the buffer has `value_stride` bytes within the writable mapping.
         unsafe {
             copy::write(
-                self.base.add(self.value_offset(slot, buffer)),
+                self.base.add(self.value_offset(slot, buffer) + at),
                 value.as_ptr(),
                 value.len(),
             );
         }
+    }
+
+    /// Copies a range of bytes from one of a slot's value buffers to the other, which no reader is sent to. The caller holds the
+    /// slot's lock.
+    pub(crate) fn copy_value(&self, slot: SlotIndex, from: Buffer, to: Buffer, range: Range<usize>) {
+        assert!(range.end <= self.layout.value_stride && from != to && self.writable);
+        if range.start < range.end {
+            // SAFETY: both buffers have `value_stride` bytes within the writable mapping, and do not overlap.
+            unsafe {
+                copy::write(
+                    self.base.add(self.value_offset(slot, to) + range.start),
+                    self.base.add(self.value_offset(slot, from) + range.start),
+                    range.len(),
+                );
+            }
+        }
+    }
+
+    /// The number that a value is. The caller holds the slot's lock.
+    pub(crate) fn read_integer(&self, slot: SlotIndex, buffer: Buffer) -> Result<u64> {
+        let mut bytes = [0; 8];
+        if self.descriptor(slot, buffer).value_bytes() != bytes.len() {
+            return Err(Error::WrongType);
+        }
+        self.read_value(slot, buffer, 0, &mut bytes);
+        Ok(u64::from_le_bytes(bytes))
     }
 
     /// Zeroes bytes `from..to` of a value buffer. The caller holds the slot's lock.

@@ -6,6 +6,7 @@
 
 use crate::error::Result;
 use crate::handles::Token;
+use crate::journal::Change;
 use crate::layout::STRIPES;
 use crate::lock::Writer;
 use crate::region::{Buffer, SlotIndex};
@@ -62,12 +63,16 @@ impl Writer<'_> {
         // Release: whoever sees the mark gone sees the zeroing.
         words.ctl.store(ctl.bits(), Ordering::Release);
         let pending = words.pending.load(Ordering::Relaxed);
+        // Several changes of attributes look the same, so that one of them is told once more rather than not.
         if let Some(kind) = pending_kind(pending, ctl.sequence())
-            && !region.journal_has(slot, kind, ctl.sequence())
+            && (kind == Change::Attributes || !region.journal_has(slot, kind, ctl.sequence()))
         {
             region.append_to_journal(slot, kind, ctl.sequence());
         }
         words.pending.store(0, Ordering::Release);
+        if ctl.is_live() && region.descriptor(slot, ctl.buffer()).is_timed() {
+            region.note_deadline(region.deadline(slot, ctl.buffer()));
+        }
         if !ctl.is_live() {
             self.clear(slot, hash, sterile);
             region.mark_free(slot);

@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::sync::Ordering;
+use crate::value_type::ValueType;
 
 /// A key, as [`Store::list`] yields it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub struct Entry {
     pub epoch: u64,
     /// Length of its value in bytes.
     pub value_bytes: usize,
+    /// What its value is.
+    pub value_type: ValueType,
+    /// Its labels, one bit each.
+    pub labels: u64,
 }
 
 /// A place in a scan, at which another scan can go on. `Cursor::default()` is the start.
@@ -31,6 +36,7 @@ pub struct Cursor {
 pub struct Entries<'a> {
     store: &'a Store,
     prefix: Vec<u8>,
+    labels: u64,
     cursor: Cursor,
     key: Vec<u8>,
 }
@@ -62,6 +68,7 @@ impl Store {
         Entries {
             store: self,
             prefix: prefix.as_ref().to_vec(),
+            labels: 0,
             cursor,
             key: Vec::new(),
         }
@@ -79,6 +86,12 @@ impl Store {
 }
 
 impl Entries<'_> {
+    /// Only the keys that have all of these labels, one bit each.
+    #[must_use]
+    pub fn with_labels(self, labels: u64) -> Self {
+        Self { labels, ..self }
+    }
+
     /// Where the scan stands: before the entry that comes next.
     pub fn cursor(&self) -> Cursor {
         self.cursor
@@ -100,13 +113,17 @@ impl Iterator for Entries<'_> {
         {
             self.cursor.next += 1;
             let (key, prefix, births) = (&mut self.key, &self.prefix, self.cursor.births);
+            let wanted = self.labels;
             let found = self.store.read_slot(slot, |view| {
                 view.copy_key(key);
+                let labels = view.labels();
                 // A key that was deleted and inserted again since the scan began would be met twice.
                 let is_of_this_scan = view.birth() < births - 1;
-                Ok((is_of_this_scan && key.starts_with(prefix)).then(|| (view.ctl.epoch(), view.value_bytes)))
+                let is_meant = is_of_this_scan && key.starts_with(prefix) && labels & wanted == wanted;
+                let is_yielded = is_meant && !view.is_expired();
+                Ok(is_yielded.then(|| (view.ctl.epoch(), view.value_bytes, view.value_type(), labels)))
             });
-            let (epoch, value_bytes) = match found {
+            let (epoch, value_bytes, value_type, labels) = match found {
                 Ok(Some(Some(found))) => found,
                 Ok(_) => continue,
                 Err(error) => return Some(Err(error)),
@@ -120,6 +137,8 @@ impl Iterator for Entries<'_> {
                         key,
                         epoch,
                         value_bytes,
+                        value_type,
+                        labels,
                     })
                     .ok_or(Error::Corrupt {
                         reason: "a slot holds what cannot be a key",

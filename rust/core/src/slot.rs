@@ -16,9 +16,11 @@ const LIVE: u64 = 1;
 const WRITING: u64 = 2;
 const WIPED: u64 = 4;
 
-/// `Slot::waiters`, bit 1: somebody has waited long for the lock; others let it go first. The other bits are those of
-/// [`crate::wait`].
+/// `Slot::waiters`, bit 1: somebody has waited long for the lock; others let it go first. Bits but this and the next are
+/// those of [`crate::wait`].
 pub(crate) const STARVING: u32 = 2;
+/// `Slot::waiters`, bit 2: the key was read or written since the clock has passed it ([`crate::evict`]).
+pub(crate) const ACCESSED: u32 = 4;
 
 /// The state of a slot: sequence (61 bits), wiped, writing, live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,12 +104,17 @@ impl Ctl {
     }
 }
 
-/// The lengths that belong to one buffer: value (32 bits), type (8 bits, zero in version 1), flags (8 bits), key (16 bits).
+/// What belongs to one buffer: length of the value (32 bits), its type (8 bits), flags (8 bits), length of the key (16 bits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptor(u64);
 
 /// Flag: bytes behind the value may hold what was there before.
 const DIRTY: u64 = 1 << 40;
+/// Flag: the value is there only until its deadline.
+const TIMED: u64 = 1 << 41;
+/// Flag: the value came by an append, so that the other buffer's value, as long as its descriptor says, is its start.
+const APPENDED: u64 = 1 << 42;
+const TYPE_SHIFT: u32 = 32;
 
 impl Descriptor {
     #[inline]
@@ -117,6 +124,45 @@ impl Descriptor {
 
     pub(crate) fn is_dirty(self) -> bool {
         self.0 & DIRTY != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_timed(self) -> bool {
+        self.0 & TIMED != 0
+    }
+
+    #[must_use]
+    pub(crate) fn with_timed(self, timed: bool) -> Self {
+        Self(self.0 & !TIMED | if timed { TIMED } else { 0 })
+    }
+
+    pub(crate) fn is_appended(self) -> bool {
+        self.0 & APPENDED != 0
+    }
+
+    #[must_use]
+    pub(crate) fn with_appended(self, appended: bool) -> Self {
+        Self(self.0 & !APPENDED | if appended { APPENDED } else { 0 })
+    }
+
+    #[must_use]
+    pub(crate) fn with_dirty(self, dirty: bool) -> Self {
+        Self(self.0 & !DIRTY | if dirty { DIRTY } else { 0 })
+    }
+
+    /// Number of the value's type: see [`crate::ValueType`].
+    pub(crate) fn value_type(self) -> u8 {
+        (self.0 >> TYPE_SHIFT) as u8
+    }
+
+    #[must_use]
+    pub(crate) fn with_type(self, number: u8) -> Self {
+        Self(self.0 & !(0xff << TYPE_SHIFT) | u64::from(number) << TYPE_SHIFT)
+    }
+
+    #[must_use]
+    pub(crate) fn with_key_bytes(self, key_bytes: usize) -> Self {
+        Self(self.0 & ((1 << 48) - 1) | (key_bytes as u64) << 48)
     }
 
     #[inline]

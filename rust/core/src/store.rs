@@ -7,14 +7,21 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::condition::{Condition, Outcome, SetOptions, Versioned};
 use crate::error::{Error, Result};
+use crate::evict::Eviction;
 use crate::guard;
 use crate::handles::Token;
+use crate::integer::{self, Integer, Operation};
+use crate::key::Target;
 use crate::layout::{FLAG_AUTO_VACUUM, FORMAT_VERSION, Geometry, MAGIC};
-use crate::lock::Writer;
+use crate::lock::{Backoff, Writer};
 use crate::options::{OpenOptions, file_path, memory_path, open_regular};
 use crate::region::Region;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sys;
+use crate::value_type::ValueType;
+use crate::write::{Content, Removed, Request, Written};
 
 /// A handle on a store: a key-value store in memory that other processes share.
 ///
@@ -61,6 +68,7 @@ pub struct Store {
 
 /// What [`Store::slot_snapshot`] tells about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SlotSnapshot {
     /// Hash of the key, with this store's seed.
     pub hash: u64,
@@ -72,6 +80,14 @@ pub struct SlotSnapshot {
     pub value_bytes: usize,
     /// Number of the slot, which does not change as long as the key lives.
     pub slot: u32,
+    /// What the value is.
+    pub value_type: ValueType,
+    /// Labels, one bit each.
+    pub labels: u64,
+    /// How long the key has yet to live; `None`: for ever.
+    pub ttl: Option<Duration>,
+    /// Whether the key is never evicted.
+    pub is_pinned: bool,
 }
 
 /// What [`Store::header_snapshot`] tells about a store.
@@ -92,6 +108,8 @@ pub struct HeaderSnapshot {
     pub epoch: u64,
     /// Whether replaced and deleted bytes are zeroed.
     pub auto_vacuum: bool,
+    /// What goes when the store is full.
+    pub eviction: Eviction,
     /// Invalid numbers that were met in the region.
     pub parse_failures: u64,
     /// The store's epoch when the last of them was met, or a little less.
@@ -206,6 +224,12 @@ impl Store {
         Ok(())
     }
 
+    /// What to search for to find a key.
+    #[inline]
+    pub(crate) fn target<'k>(&self, key: &'k [u8]) -> Target<'k> {
+        Target::new(&self.region, key)
+    }
+
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
@@ -311,7 +335,7 @@ impl Store {
     }
 
     /// The same, unwilling to wait.
-    fn impatient_writer(&self) -> Result<Writer<'_>> {
+    pub(crate) fn impatient_writer(&self) -> Result<Writer<'_>> {
         Ok(Writer {
             patience: Duration::ZERO,
             ..self.writer()?
@@ -320,7 +344,7 @@ impl Store {
 
     /// An error as it is told: where pages are gone, that is the cause of whatever else was found.
     #[inline]
-    fn told<T>(&self, result: Result<T>) -> Result<T> {
+    pub(crate) fn told<T>(&self, result: Result<T>) -> Result<T> {
         result.or_else(|error| self.region.check_intact().and(Err(error)))
     }
 
@@ -336,7 +360,13 @@ impl Store {
     /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`]. The key is unchanged then.
     #[inline]
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
-        self.told(self.writer()?.set(key.as_ref(), value.as_ref(), 0))
+        self.set_at(&self.target(key.as_ref()), value.as_ref())
+    }
+
+    #[inline]
+    pub(crate) fn set_at(&self, target: &Target<'_>, value: &[u8]) -> Result<u64> {
+        let written = self.writer()?.write(target, &Request::set(value));
+        self.told(written).and_then(unconditional).map(|(epoch, _)| epoch)
     }
 
     /// [`Self::set`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
@@ -345,7 +375,9 @@ impl Store {
     ///
     /// As there.
     pub fn try_set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
-        self.told(self.impatient_writer()?.set(key.as_ref(), value.as_ref(), 0))
+        let writer = self.impatient_writer()?;
+        let written = writer.write(&self.target(key.as_ref()), &Request::set(value.as_ref()));
+        self.told(written).and_then(unconditional).map(|(epoch, _)| epoch)
     }
 
     /// Copies a value to the start of `buffer` and returns its length in bytes; `None` if there is no such key.
@@ -358,8 +390,13 @@ impl Store {
     /// replaced the value faster than it could be copied for as long as the lock timeout.
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
+        self.get_at(&self.target(key.as_ref()), buffer)
+    }
+
+    #[inline]
+    pub(crate) fn get_at(&self, target: &Target<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
         let mut touched_bytes = 0;
-        let found = self.read_value(key.as_ref(), |view| {
+        let found = self.read_value(target, |view| {
             if view.value_bytes <= buffer.len() {
                 view.copy_to(buffer);
                 touched_bytes = touched_bytes.max(view.value_bytes);
@@ -383,9 +420,164 @@ impl Store {
     ///
     /// As for [`Self::get`], and [`Error::NoSpace`] if there is no memory for the copy.
     pub fn get_vec(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        self.get_vec_at(&self.target(key.as_ref()))
+    }
+
+    pub(crate) fn get_vec_at(&self, target: &Target<'_>) -> Result<Option<Vec<u8>>> {
         let mut value = Vec::new();
-        let found = self.read_value(key.as_ref(), |view| view.copy_to_vec(&mut value))?;
+        let found = self.read_value(target, |view| view.copy_to_vec(&mut value))?;
         Ok(found.map(|()| value))
+    }
+
+    /// Returns a copy of a value with its epoch and type, all of one version; `None` if there is no such key.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get_vec`].
+    pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Versioned>> {
+        self.get_entry_at(&self.target(key.as_ref()))
+    }
+
+    pub(crate) fn get_entry_at(&self, target: &Target<'_>) -> Result<Option<Versioned>> {
+        let mut value = Vec::new();
+        let found = self.read_value(target, |view| {
+            view.copy_to_vec(&mut value)?;
+            Ok((view.ctl.sequence() << 1, view.value_type()))
+        })?;
+        Ok(found.map(|(epoch, value_type)| Versioned {
+            value,
+            epoch,
+            value_type,
+        }))
+    }
+
+    /// Lets `look` see a value where it lies, without a copy, and returns what it returns; `None` if there is no such key.
+    ///
+    /// What `look` saw may have changed under its eyes; then its result is thrown away and it is called again, so that the one
+    /// that is returned was made of one whole value. The bytes are atomics for that reason: take them by relaxed loads, and
+    /// believe nothing before the call returns. Where writers are too fast for it, `look` is called once more while they have
+    /// to wait.
+    ///
+    /// ```
+    /// # let store = splinter::OpenOptions::new().anonymous()?;
+    /// use std::sync::atomic::Ordering::Relaxed;
+    ///
+    /// store.set("samples", [3, 4, 5])?;
+    /// let sum = store.get_with("samples", |bytes| bytes.iter().map(|byte| u32::from(byte.load(Relaxed))).sum::<u32>())?;
+    /// assert_eq!(sum, Some(12));
+    /// # Ok::<(), splinter::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    pub fn get_with<T>(&self, key: impl AsRef<[u8]>, mut look: impl FnMut(&[AtomicU8]) -> T) -> Result<Option<T>> {
+        self.read_value(&self.target(key.as_ref()), |view| Ok(look(view.bytes())))
+    }
+
+    /// [`Self::set`] on a condition, with a time to live or a type: see [`SetOptions`].
+    ///
+    /// ```
+    /// # let store = splinter::OpenOptions::new().anonymous()?;
+    /// use std::time::Duration;
+    /// use splinter::SetOptions;
+    ///
+    /// // A lock that frees itself if its owner dies.
+    /// let options = SetOptions::new().if_absent().ttl(Duration::from_secs(30));
+    /// assert!(store.set_with("lock", "me", &options)?.is_written());
+    /// assert!(!store.set_with("lock", "you", &options)?.is_written());
+    /// # Ok::<(), splinter::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::set`]. That the condition does not hold is none: see [`Outcome`].
+    pub fn set_with(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, options: &SetOptions) -> Result<Outcome> {
+        self.set_with_at(&self.target(key.as_ref()), value.as_ref(), options)
+    }
+
+    pub(crate) fn set_with_at(&self, target: &Target<'_>, value: &[u8], options: &SetOptions) -> Result<Outcome> {
+        let written = self.writer()?.write(target, &options.request(value)?);
+        Ok(match self.told(written)? {
+            Written::Done { epoch, .. } => Outcome::Written { epoch },
+            Written::NotMet { found } => Outcome::NotMet { found },
+        })
+    }
+
+    /// Puts bytes behind the value of a key, or makes them the value of a new one. Returns the length of the whole in bytes.
+    ///
+    /// It costs what is appended, not what is there, if the last change of the key was an append too. The key keeps its
+    /// deadline, type and labels. A watch can ask for what was appended alone ([`crate::WatchOptions::appended`]).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::set`]; [`Error::ValueTooLarge`] if the whole would be too long.
+    pub fn append(&self, key: impl AsRef<[u8]>, bytes: impl AsRef<[u8]>) -> Result<usize> {
+        self.append_at(&self.target(key.as_ref()), bytes.as_ref())
+    }
+
+    pub(crate) fn append_at(&self, target: &Target<'_>, bytes: &[u8]) -> Result<usize> {
+        let request = Request::change(Content::Suffix(bytes), ValueType::Void);
+        let written = self.writer()?.write(target, &request);
+        self.told(written)
+            .and_then(unconditional)
+            .map(|(_, length)| length as usize)
+    }
+
+    /// Changes the number that a key holds, as one step, and returns the new one. A key that does not exist is 0 before.
+    ///
+    /// The number is stored in 8 bytes, little-endian. The key keeps its deadline, type and labels.
+    ///
+    /// ```
+    /// # let store = splinter::OpenOptions::new().anonymous()?;
+    /// use splinter::Operation;
+    ///
+    /// assert_eq!(store.apply("visits", Operation::Add(1_u64))?, 1);
+    /// assert_eq!(store.apply("visits", Operation::Add(1_u64))?, 2);
+    /// # Ok::<(), splinter::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::set`]; [`Error::WrongType`] if the value is not of 8 bytes; [`Error::Overflow`] if that was asked for.
+    pub fn apply<T: Integer>(&self, key: impl AsRef<[u8]>, operation: Operation<T>) -> Result<T> {
+        self.apply_to(&self.target(key.as_ref()), operation)
+    }
+
+    pub(crate) fn apply_to<T: Integer>(&self, target: &Target<'_>, operation: Operation<T>) -> Result<T> {
+        let change = |before| integer::result(operation, before);
+        let request = Request::change(Content::Integer(&change), T::TYPE);
+        let written = self.writer()?.write(target, &request);
+        self.told(written)
+            .and_then(unconditional)
+            .map(|(_, number)| T::from_bits(number))
+    }
+
+    pub(crate) fn update_at(
+        &self,
+        target: &Target<'_>,
+        mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) -> Result<Option<u64>> {
+        let mut backoff = Backoff::new(self.lock_timeout);
+        loop {
+            let old = self.get_entry_at(target)?;
+            let Some(new) = change(old.as_ref().map(|old| &*old.value)) else {
+                return Ok(None);
+            };
+            let request = Request {
+                condition: Condition::Epoch(old.map_or(0, |old| old.epoch)),
+                ..Request::change(Content::Value(&new), ValueType::Void)
+            };
+            let written = self.writer()?.write(target, &request);
+            if let Written::Done { epoch, .. } = self.told(written)? {
+                return Ok(Some(epoch));
+            }
+            if !backoff.pause() {
+                return Err(Error::Busy {
+                    what: "others change the key faster than it can be updated",
+                });
+            }
+        }
     }
 
     /// Deletes a key. Returns the length of the value that was there in bytes; `None` if there was none.
@@ -397,7 +589,26 @@ impl Store {
     ///
     /// As for [`Self::set`], but for `ValueTooLarge`, `Full` and `NoSpace`.
     pub fn unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
-        self.told(self.writer()?.unset(key.as_ref()))
+        self.unset_at(&self.target(key.as_ref()))
+    }
+
+    pub(crate) fn unset_at(&self, target: &Target<'_>) -> Result<Option<usize>> {
+        self.told(self.writer()?.remove(target, Condition::Always))
+            .map(bytes_removed)
+    }
+
+    /// [`Self::unset`] if the key has this epoch, so that nobody has changed it since it was read.
+    ///
+    /// # Errors
+    ///
+    /// As there. That the epoch is another, or the key is gone, is none: see [`Outcome`].
+    pub fn unset_if_epoch(&self, key: impl AsRef<[u8]>, epoch: u64) -> Result<Outcome> {
+        let target = self.target(key.as_ref());
+        let removed = self.writer()?.remove(&target, Condition::Epoch(epoch));
+        Ok(match self.told(removed)? {
+            Removed::Done { epoch, .. } => Outcome::Written { epoch },
+            Removed::NotMet { found } => Outcome::NotMet { found },
+        })
     }
 
     /// [`Self::unset`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
@@ -406,7 +617,10 @@ impl Store {
     ///
     /// As there.
     pub fn try_unset(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>> {
-        self.told(self.impatient_writer()?.unset(key.as_ref()))
+        let removed = self
+            .impatient_writer()?
+            .remove(&self.target(key.as_ref()), Condition::Always);
+        self.told(removed).map(bytes_removed)
     }
 
     /// Whether there is such a key.
@@ -416,7 +630,7 @@ impl Store {
     /// As for [`Self::get`].
     #[inline]
     pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        Ok(self.read(key.as_ref(), |_| Ok(()))?.is_some())
+        Ok(self.read(&self.target(key.as_ref()), |_| Ok(()))?.is_some())
     }
 
     /// The epoch of a key: twice the number of its last change, plus one while the next is in progress; `None` if there is
@@ -430,7 +644,7 @@ impl Store {
     /// As for [`Self::get`].
     #[inline]
     pub fn epoch(&self, key: impl AsRef<[u8]>) -> Result<Option<u64>> {
-        self.read(key.as_ref(), |view| Ok(view.ctl.epoch()))
+        self.read(&self.target(key.as_ref()), |view| Ok(view.ctl.epoch()))
     }
 
     /// Where and how a key is stored; `None` if there is no such key.
@@ -439,13 +653,19 @@ impl Store {
     ///
     /// As for [`Self::get`].
     pub fn slot_snapshot(&self, key: impl AsRef<[u8]>) -> Result<Option<SlotSnapshot>> {
-        self.read(key.as_ref(), |view| {
+        self.read(&self.target(key.as_ref()), |view| {
             Ok(SlotSnapshot {
                 hash: view.hash(),
                 epoch: view.ctl.epoch(),
                 value_offset: view.value_offset() as u64,
                 value_bytes: view.value_bytes,
                 slot: view.slot.get(),
+                value_type: view.value_type(),
+                labels: view.labels(),
+                ttl: view
+                    .deadline()
+                    .map(|deadline| Duration::from_nanos(deadline.saturating_sub(sys::now_ns()))),
+                is_pinned: view.is_pinned(),
             })
         })
     }
@@ -466,6 +686,7 @@ impl Store {
             region_bytes: self.region.bytes() as u64,
             epoch: self.region.journal_end(),
             auto_vacuum: self.region.is_sterile(),
+            eviction: self.region.eviction(),
             parse_failures: header.parse_failures.load(Ordering::Relaxed),
             last_failure_epoch: header.last_failure_epoch.load(Ordering::Relaxed),
             repairs: header.repairs.load(Ordering::Relaxed),
@@ -569,6 +790,22 @@ impl Store {
 
     /// Closes the handle, as dropping it does.
     pub fn close(self) {}
+}
+
+/// Epoch and result of a write without a condition.
+#[inline]
+fn unconditional(written: Written) -> Result<(u64, u64)> {
+    match written {
+        Written::Done { epoch, result } => Ok((epoch, result)),
+        Written::NotMet { .. } => Err(Error::ConditionNotMet),
+    }
+}
+
+fn bytes_removed(removed: Removed) -> Option<usize> {
+    match removed {
+        Removed::Done { value_bytes, .. } => Some(value_bytes),
+        Removed::NotMet { .. } => None,
+    }
 }
 
 impl AsRef<Store> for Store {

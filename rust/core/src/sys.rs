@@ -303,6 +303,17 @@ pub(crate) fn random_id() -> Result<[u8; 16]> {
     }
 }
 
+/// The machine's clock, in ns since 1970. Somebody may set it.
+pub(crate) fn now_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec`. It fails for unknown clocks only.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+    u64::try_from(now.tv_sec)
+        .unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(now.tv_nsec as u64)
+}
+
 /// When this process started, in clock ticks since boot; 0 if it cannot be told.
 pub(crate) fn process_start_time() -> u64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {

@@ -5,8 +5,8 @@
 //! so a write by any process wakes sleepers in every other. Nobody sleeps longer than [`SLICE`] at once: a writer killed
 //! between publishing and waking is noticed then, and what else the dead left undone.
 //!
-//! The words have one form: bit 0 says that somebody may sleep, the bits from 2 on count wakes (bit 1 of a slot's word is
-//! that of [`crate::slot::STARVING`]). A sleeper sets the bit and then looks again whether it has to sleep; a writer makes its
+//! The words have one form: bit 0 says that somebody may sleep, the bits from 3 on count wakes (bits 1 and 2 of a slot's
+//! word are those of [`crate::slot`]). A sleeper sets the bit and then looks again whether it has to sleep; a writer makes its
 //! change and then looks at the bit; with a full barrier on both sides at least one of them sees the other. So a
 //! writer makes a system call only if somebody left word that he sleeps. A wake clears the bit and is counted, so that nobody
 //! who set the bit before it falls asleep after it.
@@ -29,7 +29,7 @@ const READ_ONLY_INTERVAL: Duration = Duration::from_millis(1);
 /// Bit 0 of a word that is slept on: somebody may sleep.
 const SLEEPING: u32 = 1;
 /// One wake in the count above.
-const WAKE: u32 = 4;
+const WAKE: u32 = 8;
 
 /// What a key was like when the waiting began.
 enum Before {
@@ -41,8 +41,13 @@ impl Store {
     /// Waits until `key` is seen changed: overwritten, deleted, or, if it was absent, inserted.
     pub(crate) fn wait_for_change(&self, key: &[u8], since: Option<u64>, timeout: Duration) -> Result<bool> {
         let region = self.region();
-        let hash = region.hash(key);
-        let before = match region.find(hash, key) {
+        let target = self.target(key);
+        let present = || {
+            region
+                .locate(&target)
+                .filter(|&(slot, ctl)| !region.is_expired(slot, ctl))
+        };
+        let before = match present() {
             Some((slot, ctl)) => Before::Present { slot, ctl },
             None => {
                 region.key(key)?;
@@ -59,12 +64,26 @@ impl Store {
         let _watching = Watching::begin(self);
         match before {
             Before::Present { slot, ctl } => {
-                let changed = || region.ctl(slot).sequence() != ctl.sequence();
-                self.wait_until(&region.slot(slot).waiters, timeout, self.spin(), changed)
+                let is_same = || region.ctl(slot).sequence() == ctl.sequence();
+                // Its deadline is a change too, for which nobody wakes us.
+                let due_in = || {
+                    if is_same() {
+                        region.due_in(slot, ctl)
+                    } else {
+                        Duration::MAX
+                    }
+                };
+                let changed = || !is_same() || region.is_expired(slot, ctl);
+                let is_changed = self.wait_until(&region.slot(slot).waiters, timeout, self.spin(), due_in, changed)?;
+                if is_changed && is_same() {
+                    self.notice_expiry(slot);
+                }
+                Ok(is_changed)
             }
             Before::Absent => {
-                let exists = || region.find(hash, key).is_some();
-                self.wait_until(region.expectants(hash), timeout, self.spin(), exists)
+                let never = || Duration::MAX;
+                let exists = || present().is_some();
+                self.wait_until(region.expectants(target.hash), timeout, self.spin(), never, exists)
             }
         }
     }
@@ -81,15 +100,17 @@ impl Store {
     ) -> Result<bool> {
         let region = self.region();
         let ready = || region.journal_reaches(position) || disturbed();
-        self.wait_until(&region.header().followers, timeout, spin, ready)
+        self.wait_until(&region.header().followers, timeout, spin, || Duration::MAX, ready)
     }
 
-    /// Waits until `ready`; whoever makes it so wakes those who sleep on `word`. Returns whether it is.
+    /// Waits until `ready`; whoever makes it so wakes those who sleep on `word`, unless it is the passing of a time that
+    /// `due_in` tells. Returns whether it is.
     fn wait_until(
         &self,
         word: &AtomicU32,
         timeout: Duration,
         spin: Duration,
+        due_in: impl Fn() -> Duration,
         ready: impl Fn() -> bool,
     ) -> Result<bool> {
         let region = self.region();
@@ -102,6 +123,7 @@ impl Store {
             let Some(slice) = clock.next_slice() else {
                 return region.check_intact().map(|()| false);
             };
+            let slice = slice.min(due_in().max(Duration::from_millis(1)));
             if region.writable() {
                 // The full barrier on the sleeper's side.
                 let expected = word.fetch_or(SLEEPING, Ordering::SeqCst) | SLEEPING;

@@ -40,6 +40,8 @@ pub struct Event {
     pub kind: EventKind,
     /// The value, if the watch was asked for values and the key exists.
     pub value: Option<Vec<u8>>,
+    /// Where in the whole value the bytes of `value` begin: 0, but for [`WatchOptions::appended`].
+    pub offset: usize,
 }
 
 /// What has become of a key.
@@ -51,6 +53,8 @@ pub enum EventKind {
     Unset,
     /// It was deleted because its time was up.
     Expired,
+    /// It was deleted to make room for another key.
+    Evicted,
 }
 
 /// How to watch.
@@ -59,6 +63,8 @@ pub enum EventKind {
 pub struct WatchOptions {
     initial: bool,
     values: bool,
+    appended: bool,
+    labels: u64,
     from: Option<u64>,
 }
 
@@ -76,6 +82,22 @@ impl WatchOptions {
     /// Whether events carry values.
     pub fn values(self, values: bool) -> Self {
         Self { values, ..self }
+    }
+
+    /// Whether events carry, of a value that was only appended to since it was given last, nothing but what was appended. Of any
+    /// other they carry the whole.
+    pub fn appended(self, appended: bool) -> Self {
+        Self {
+            values: self.values || appended,
+            appended,
+            ..self
+        }
+    }
+
+    /// Only keys that have all of these labels, one bit each. One that gets them counts as changed; of one that loses one of
+    /// them nothing more is told.
+    pub fn labels(self, labels: u64) -> Self {
+        Self { labels, ..self }
     }
 
     /// Also what has changed since this place in the journal: the sequence of the last event of another watch, plus one. If
@@ -113,11 +135,26 @@ impl Mark {
     }
 }
 
+/// What a look at a key's slot has shown.
+#[derive(Clone, Copy)]
+struct Found {
+    inserted: u64,
+    sequence: u64,
+    value_bytes: usize,
+    labels: u64,
+    offset: usize,
+}
+
 /// One watch among [`Watches`].
 #[derive(Debug)]
 struct Watch {
     pattern: Pattern,
     values: bool,
+    /// Sequence and length of what was given of each key, if what is appended is to be given by itself.
+    given: Option<HashMap<Arc<str>, (u64, usize)>>,
+    labels: u64,
+    /// Keys that were given, if not all are.
+    told: HashSet<Arc<str>>,
     /// Keys that have changed, in the order of their first changes.
     queue: VecDeque<Arc<str>>,
     marks: HashMap<Arc<str>, Mark>,
@@ -129,7 +166,10 @@ struct Watch {
 
 impl Watch {
     fn note(&mut self, key: &Arc<str>, mut mark: Mark) {
-        let ahead = self.ahead.get(key).copied();
+        if mark.kind == Change::Attributes && self.labels == 0 {
+            return;
+        }
+        let ahead = self.ahead.get(key).copied().filter(|_| mark.kind != Change::Attributes);
         let noted = self.marks.get_mut(key);
         if mark.looked_at && mark.kind == Change::Unset {
             // The number of a deletion that the journal does not tell is not known; it is above all that was before it.
@@ -178,24 +218,61 @@ impl Watch {
             return Ok(None);
         };
         let mut value = Vec::new();
-        let state = |view: &View<'_>| (view.inserted(), view.ctl.sequence());
+        let given = self.given.as_ref().and_then(|given| given.get(key).copied());
+        let target = store.target(key.as_bytes());
+        let state = |view: &View<'_>, offset| Found {
+            inserted: view.inserted(),
+            sequence: view.ctl.sequence(),
+            value_bytes: view.value_bytes,
+            labels: view.labels(),
+            offset,
+        };
         let found = if self.values {
-            store.read_value(key.as_bytes(), |view| {
-                view.copy_to_vec(&mut value)?;
-                Ok(state(view))
+            store.read_value(&target, |view| {
+                let offset = match given {
+                    Some((sequence, bytes)) if view.appended_to() <= sequence => bytes.min(view.value_bytes),
+                    _ => 0,
+                };
+                view.copy_from(offset, &mut value)?;
+                Ok(state(view, offset))
             })?
         } else {
-            store.read(key.as_bytes(), |view| Ok(state(view)))?
+            store.read(&target, |view| Ok(state(view, 0)))?
         };
         let (kind, sequence) = match (found, mark.kind) {
             // That it was deleted and inserted again is not told before the journal does: if it is deleted once more, only
             // those who have read of the insert learn of it.
-            (Some((inserted, sequence)), _) if inserted <= mark.sequence => (EventKind::Set, sequence),
+            (Some(Found { inserted, sequence, .. }), _) if inserted <= mark.sequence => (EventKind::Set, sequence),
             (_, Change::Unset) => (EventKind::Unset, mark.sequence),
             (_, Change::Expire) => (EventKind::Expired, mark.sequence),
+            (_, Change::Evict) => (EventKind::Evicted, mark.sequence),
             // It has just been deleted, and the journal is about to tell.
-            (_, Change::Insert | Change::Update) => return Ok(None),
+            (_, Change::Insert | Change::Update | Change::Append | Change::Attributes) => return Ok(None),
         };
+        let is_set = kind == EventKind::Set;
+        if self.labels != 0 {
+            let has_labels = found.is_some_and(|found| found.labels & self.labels == self.labels);
+            let was_told = self.told.contains(key);
+            let is_news = if is_set {
+                has_labels && (mark.kind != Change::Attributes || !was_told)
+            } else {
+                was_told
+            };
+            if is_set && has_labels {
+                self.told.insert(key.clone());
+            } else {
+                self.told.remove(key);
+            }
+            if !is_news {
+                return Ok(None);
+            }
+        }
+        if let Some(given) = &mut self.given {
+            match found {
+                Some(found) if is_set => given.insert(key.clone(), (found.sequence, found.value_bytes)),
+                _ => given.remove(key),
+            };
+        }
         if sequence > mark.sequence || mark.looked_at {
             self.ahead.insert(key.clone(), sequence);
         }
@@ -204,7 +281,8 @@ impl Watch {
             epoch: sequence << 1,
             sequence: mark.position,
             kind,
-            value: (self.values && kind == EventKind::Set).then_some(value),
+            value: (self.values && is_set).then_some(value),
+            offset: found.filter(|_| is_set).map_or(0, |found| found.offset),
         }))
     }
 }
@@ -308,6 +386,9 @@ impl Watches {
         let watch = Watch {
             pattern,
             values: options.values,
+            given: options.appended.then(HashMap::new),
+            labels: options.labels,
+            told: HashSet::new(),
             queue: VecDeque::new(),
             marks: HashMap::new(),
             ahead: HashMap::new(),

@@ -6,20 +6,26 @@
 //! `ctl` whether the change was published and in `pending` whether it may be missing from the journal
 //! ([`crate::repair`]).
 //!
+//! Append: the same, but the other buffer is filled with what it lacks of the longer value only, and the old buffer, being
+//! the start of the new value, is left as it is.
+//!
 //! Insert: under the home chunk's stripe, look again; take a free slot; fill it; link it; publish, last. Delete: under the
-//! stripe; publish "not live" first; then unlink, zero, and free.
+//! stripe; publish "not live" first; then unlink, zero, and free. A key whose time is up is deleted before anything else is
+//! done with it ([`crate::expiry`]).
 
 #![forbid(unsafe_code)]
 
+use crate::condition::Condition;
 use crate::error::{Error, Result};
 use crate::handles::Token;
 use crate::journal::Change;
-use crate::key::Key;
+use crate::key::{Key, Target};
 use crate::layout::FLAG_AUTO_VACUUM;
 use crate::lock::{Attempt, Backoff, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
 use crate::slot::{Ctl, Descriptor, STARVING};
 use crate::sync::{Ordering, fence};
+use crate::value_type::ValueType;
 
 /// Bits of `Slot::pending`: kind of change above, low bits of the sequence below.
 const PENDING_SEQUENCE_BITS: u32 = 29;
@@ -40,12 +46,98 @@ pub(crate) fn pending_kind(pending: u32, sequence: u64) -> Option<Change> {
 /// How often a write that must not wait begins anew.
 const IMPATIENT_REPETITIONS: u32 = 64;
 
+/// What a write is to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) content: Content<'a>,
+    pub(crate) condition: Condition,
+    pub(crate) deadline: Deadline,
+    pub(crate) value_type: TypeChange,
+    /// The new sequence is at least this (a copied store keeps its epochs).
+    pub(crate) sequence_min: u64,
+}
+
+/// What the value will be.
+#[derive(Clone, Copy)]
+pub(crate) enum Content<'a> {
+    Value(&'a [u8]),
+    /// What is there, and this behind it.
+    Suffix(&'a [u8]),
+    /// The number that this makes of the one that is there, if there is one.
+    Integer(&'a dyn Fn(Option<u64>) -> Result<u64>),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deadline {
+    Never,
+    Keep,
+    /// In ns since 1970.
+    At(u64),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum TypeChange {
+    /// As it is; `initial` for a key that is new.
+    Keep {
+        initial: ValueType,
+    },
+    Set(ValueType),
+}
+
+impl<'a> Request<'a> {
+    /// Stores a value, whatever is there.
+    #[inline]
+    pub(crate) fn set(value: &'a [u8]) -> Self {
+        Self {
+            content: Content::Value(value),
+            condition: Condition::Always,
+            deadline: Deadline::Never,
+            value_type: TypeChange::Keep {
+                initial: ValueType::Void,
+            },
+            sequence_min: 0,
+        }
+    }
+
+    /// Makes something else of what is there, which keeps what else it has.
+    pub(crate) fn change(content: Content<'a>, initial: ValueType) -> Self {
+        Self {
+            content,
+            deadline: Deadline::Keep,
+            value_type: TypeChange::Keep { initial },
+            ..Self::set(&[])
+        }
+    }
+}
+
+/// What a write came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Written {
+    Done {
+        epoch: u64,
+        /// The length of the value, or the number that it is.
+        result: u64,
+    },
+    NotMet {
+        found: Option<u64>,
+    },
+}
+
+/// What a deletion came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Removed {
+    Done { epoch: u64, value_bytes: usize },
+    NotMet { found: Option<u64> },
+}
+
 /// A step that came to an end, or must begin anew because the world changed before its lock was taken.
 enum Step<T> {
     Done(T),
     Again,
     /// Begin anew after a slot has been taken over from its dead owner, which needs a stripe and so cannot be done here.
     Rescue(SlotIndex, Token),
+    /// Begin anew after the key, whose time is up, was deleted, which needs a stripe too.
+    Expired(SlotIndex),
 }
 
 impl Region {
@@ -62,7 +154,7 @@ impl Region {
     }
 
     /// The value length of a buffer, no more than a value can have.
-    fn value_bytes_capped(&self, slot: SlotIndex, buffer: Buffer) -> usize {
+    pub(crate) fn value_bytes_capped(&self, slot: SlotIndex, buffer: Buffer) -> usize {
         let max = self.geometry().max_value_bytes() as usize;
         self.descriptor(slot, buffer).value_bytes().min(max)
     }
@@ -102,16 +194,28 @@ impl Region {
         fence(Ordering::Release);
     }
 
-    /// Fills the buffer that `ctl` does not name.
-    fn fill(&self, slot: SlotIndex, buffer: Buffer, value: &[u8], key_bytes: usize, sterile: bool) {
+    /// Fills the buffer that `ctl` does not name: from byte `from` on, before which it holds what it must.
+    ///
+    /// Returns the descriptor that tells of it.
+    #[inline]
+    fn fill(&self, slot: SlotIndex, buffer: Buffer, parts: Parts<'_>, key_bytes: usize, sterile: bool) -> Descriptor {
         // What the buffer held in throughput mode, or nothing.
         let held_bytes = self.held_bytes(slot, buffer);
-        self.write_value(slot, buffer, value);
+        let bytes = match parts {
+            Parts::Whole(value) => {
+                self.write_value(slot, buffer, 0, value);
+                value.len()
+            }
+            Parts::Longer { known, before, suffix } => {
+                self.copy_value(slot, buffer.other(), buffer, known.min(before)..before);
+                self.write_value(slot, buffer, before, suffix);
+                before + suffix.len()
+            }
+        };
         if sterile {
-            self.zero_value(slot, buffer, value.len(), held_bytes);
+            self.zero_value(slot, buffer, bytes, held_bytes);
         }
-        let dirty = !sterile && held_bytes > value.len();
-        self.set_descriptor(slot, buffer, Descriptor::new(value.len(), key_bytes, dirty));
+        Descriptor::new(bytes, key_bytes, !sterile && held_bytes > bytes)
     }
 
     /// Makes a change visible, by one store. What must follow it stands in `pending` before.
@@ -126,7 +230,7 @@ impl Region {
     }
 
     /// Logs a published change. A full barrier lies between its publishing and the return.
-    fn log(&self, slot: SlotIndex, kind: Change, sequence: u64) {
+    pub(crate) fn log(&self, slot: SlotIndex, kind: Change, sequence: u64) {
         self.append_to_journal(slot, kind, sequence);
         // Release: if the note is seen cleared, the entry is in the journal.
         self.slot(slot).pending.store(0, Ordering::Release);
@@ -147,29 +251,36 @@ impl Region {
     }
 }
 
+/// What a buffer is filled with.
+#[derive(Clone, Copy)]
+enum Parts<'a> {
+    Whole(&'a [u8]),
+    /// The value of the other buffer, `before` bytes of which this one holds the first `known` already, and a suffix.
+    Longer {
+        known: usize,
+        before: usize,
+        suffix: &'a [u8],
+    },
+}
+
 impl Writer<'_> {
-    /// Stores a value under a key, whether it exists or not. Returns the epoch of the change.
-    ///
-    /// `sequence_min`: the new sequence is at least this (a copied store keeps its epochs).
-    pub(crate) fn set(&self, key: &[u8], value: &[u8], sequence_min: u64) -> Result<u64> {
+    /// Changes what is under a key, whether it exists or not.
+    #[inline]
+    pub(crate) fn write(&self, target: &Target<'_>, request: &Request<'_>) -> Result<Written> {
         let region = self.region;
-        let max = region.geometry().max_value_bytes() as usize;
-        if value.len() > max {
-            return Err(Error::ValueTooLarge {
-                bytes: value.len(),
-                max,
-            });
+        if let Content::Value(value) | Content::Suffix(value) = request.content {
+            self.check_length(value.len())?;
         }
-        let hash = region.hash(key);
         let mut backoff = Backoff::new(self.patience);
         for repetition in 0_u32.. {
-            let step = match region.find(hash, key) {
-                Some((slot, seen)) => self.overwrite(slot, seen, key, value)?,
-                None => self.insert(region.key(key)?, hash, value, sequence_min)?,
+            let step = match region.locate(target) {
+                Some((slot, seen)) => self.overwrite(slot, seen, target.key, request)?,
+                None => self.insert(region.key(target.key)?, target.hash, request)?,
             };
             match step {
-                Step::Done(epoch) => return Ok(epoch),
+                Step::Done(written) => return Ok(written),
                 Step::Rescue(slot, owner) => self.rescue(slot, owner)?,
+                Step::Expired(slot) => self.expire(slot)?,
                 Step::Again if self.may_repeat(repetition, &mut backoff) => {}
                 Step::Again => break,
             }
@@ -177,6 +288,14 @@ impl Writer<'_> {
         Err(Error::Busy {
             what: "the key comes and goes too fast to be written",
         })
+    }
+
+    fn check_length(&self, bytes: usize) -> Result<()> {
+        let max = self.region.geometry().max_value_bytes() as usize;
+        if bytes > max {
+            return Err(Error::ValueTooLarge { bytes, max });
+        }
+        Ok(())
     }
 
     /// Whether a step may begin anew. Without patience too, for nobody is waited for: each repetition means that somebody
@@ -194,55 +313,145 @@ impl Writer<'_> {
 
     /// `seen`: the state in which the slot was seen to hold the key.
     #[inline]
-    fn overwrite(&self, slot: SlotIndex, seen: Ctl, key: &[u8], value: &[u8]) -> Result<Step<u64>> {
+    fn overwrite(&self, slot: SlotIndex, seen: Ctl, key: &[u8], request: &Request<'_>) -> Result<Step<Written>> {
         let region = self.region;
         if let Attempt::Dead(owner) = self.lock_slot(slot)? {
             return Ok(Step::Rescue(slot, owner));
         }
-        let words = region.slot(slot);
         // Relaxed: changed only under the lock that is held.
-        let ctl = Ctl::from_bits(words.ctl.load(Ordering::Relaxed));
-        if ctl.sequence() != seen.sequence() && !region.holds(slot, ctl, key) || !ctl.is_live() {
-            self.unlock_slot(slot);
-            return Ok(Step::Again);
-        }
-        let sterile = region.is_sterile();
-        let old = ctl.buffer();
-        region.announce(slot, ctl);
-        region.fill(slot, old.other(), value, key.len(), sterile);
-        let next = Ctl::published(ctl.sequence() + 1, true, sterile);
-        if let Err(damage) = region.check_intact() {
-            self.unlock_slot(slot);
-            return Err(damage);
-        }
-        region.publish(slot, Change::Update, next);
-        if sterile {
-            region.scrub(slot, old);
-        }
-        region.log(slot, Change::Update, next.sequence());
+        let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
+        let result = if ctl.sequence() != seen.sequence() && !region.holds(slot, ctl, key) || !ctl.is_live() {
+            Ok(Step::Again)
+        } else if region.is_expired(slot, ctl) {
+            Ok(Step::Expired(slot))
+        } else if !request.condition.holds(Some(ctl.epoch())) {
+            let found = Some(ctl.epoch());
+            Ok(Step::Done(Written::NotMet { found }))
+        } else {
+            self.overwrite_locked(slot, ctl, key, request).map(Step::Done)
+        };
         self.unlock_slot(slot);
-        region.wake_pollers(slot);
-        region.wake_followers();
-        Ok(Step::Done(next.epoch()))
+        if let Ok(Step::Done(Written::Done { .. })) = result {
+            region.wake_pollers(slot);
+            region.wake_followers();
+        }
+        result
     }
 
-    fn insert(&self, key: Key<'_>, hash: u64, value: &[u8], sequence_min: u64) -> Result<Step<u64>> {
+    /// The caller holds the slot's lock.
+    #[inline]
+    fn overwrite_locked(&self, slot: SlotIndex, ctl: Ctl, key: &[u8], request: &Request<'_>) -> Result<Written> {
         let region = self.region;
+        let sterile = region.is_sterile();
+        let old = ctl.buffer();
+        let before = region.descriptor(slot, old);
+        let number;
+        let (parts, kind, integer) = match request.content {
+            Content::Value(value) => (Parts::Whole(value), Change::Update, None),
+            Content::Suffix(suffix) => {
+                let before_bytes = region.value_bytes_capped(slot, old);
+                self.check_length(before_bytes + suffix.len())?;
+                // A value that came by an append has its start in the other buffer.
+                let known = if before.is_appended() {
+                    region.value_bytes_capped(slot, old.other())
+                } else {
+                    0
+                };
+                let parts = Parts::Longer {
+                    known,
+                    before: before_bytes,
+                    suffix,
+                };
+                (parts, Change::Append, None)
+            }
+            Content::Integer(change) => {
+                let integer = change(Some(region.read_integer(slot, old)?))?;
+                number = integer.to_le_bytes();
+                (Parts::Whole(&number), Change::Update, Some(integer))
+            }
+        };
+        let is_append = kind == Change::Append;
+        if is_append && !before.is_appended() {
+            // Read only where a descriptor says that its value came by an append.
+            region
+                .attributes(slot)
+                .appended_to
+                .store(ctl.sequence(), Ordering::Relaxed);
+        }
+        region.announce(slot, ctl);
+        let filled = region.fill(slot, old.other(), parts, key.len(), sterile);
+        let value_type = match request.value_type {
+            TypeChange::Keep { .. } => before.value_type(),
+            TypeChange::Set(value_type) => value_type as u8,
+        };
+        let is_timed = match request.deadline {
+            Deadline::Never => false,
+            Deadline::Keep => {
+                if before.is_timed() {
+                    region.set_deadline(slot, old.other(), region.deadline(slot, old));
+                }
+                before.is_timed()
+            }
+            Deadline::At(deadline) => {
+                region.set_deadline(slot, old.other(), deadline);
+                true
+            }
+        };
+        let filled = filled
+            .with_type(value_type)
+            .with_timed(is_timed)
+            .with_appended(is_append);
+        region.set_descriptor(slot, old.other(), filled);
+        // The start of a longer value is no remains.
+        let wipes = sterile && !is_append;
+        let next = Ctl::published(ctl.sequence() + 1, true, wipes);
+        region.check_intact()?;
+        region.publish(slot, kind, next);
+        if wipes {
+            region.scrub(slot, old);
+        }
+        region.log(slot, kind, next.sequence());
+        region.note_access(slot);
+        if let Deadline::At(deadline) = request.deadline {
+            region.note_deadline(deadline);
+        }
+        Ok(Written::Done {
+            epoch: next.epoch(),
+            result: integer.unwrap_or(filled.value_bytes() as u64),
+        })
+    }
+
+    fn insert(&self, key: Key<'_>, hash: u64, request: &Request<'_>) -> Result<Step<Written>> {
+        let region = self.region;
+        if !request.condition.holds(None) {
+            let found = None;
+            return region.check_intact().map(|()| Step::Done(Written::NotMet { found }));
+        }
+        let number;
+        let (value, result) = match request.content {
+            Content::Value(value) | Content::Suffix(value) => (value, value.len() as u64),
+            Content::Integer(change) => {
+                let integer = change(None)?;
+                number = integer.to_le_bytes();
+                (&number[..], integer)
+            }
+        };
         let home = region.home(hash);
         self.lock_stripe(home)?;
-        let result = self.insert_under_stripe(key, hash, value, sequence_min);
+        let inserted = self.insert_under_stripe(key, hash, value, request);
         self.unlock_stripe(home);
-        match result {
+        match inserted {
             Ok(Step::Done((slot, epoch))) => {
                 region.wake_pollers(slot);
                 region.wake_expectant(hash);
                 region.wake_followers();
-                Ok(Step::Done(epoch))
+                Ok(Step::Done(Written::Done { epoch, result }))
             }
             Ok(Step::Again) => Ok(Step::Again),
             Ok(Step::Rescue(slot, owner)) => Ok(Step::Rescue(slot, owner)),
+            Ok(Step::Expired(slot)) => Ok(Step::Expired(slot)),
             // A slot that a dead process was inserting or deleting is neither live nor free until it is repaired.
-            Err(Error::Full { .. }) if self.clean_up()? => Ok(Step::Again),
+            Err(Error::Full { .. }) if self.clean_up()? || self.make_room()? => Ok(Step::Again),
             Err(error) => Err(error),
         }
     }
@@ -252,7 +461,7 @@ impl Writer<'_> {
         key: Key<'_>,
         hash: u64,
         value: &[u8],
-        sequence_min: u64,
+        request: &Request<'_>,
     ) -> Result<Step<(SlotIndex, u64)>> {
         let region = self.region;
         let header = region.header();
@@ -264,7 +473,7 @@ impl Writer<'_> {
         let slot = match self.take_free_slot()? {
             Step::Done(slot) => slot,
             Step::Rescue(slot, owner) => return Ok(Step::Rescue(slot, owner)),
-            Step::Again => return Ok(Step::Again),
+            Step::Again | Step::Expired(_) => return Ok(Step::Again),
         };
         let words = region.slot(slot);
         let attributes = region.attributes(slot);
@@ -272,7 +481,7 @@ impl Writer<'_> {
         // Above every sequence that this slot had, and that any deleted key had, this one among them: epochs never go
         // back. Acquire pairs with the release of a delete; that of this key happened under the stripe that is held.
         let floor = ctl.sequence().max(header.epoch_floor.load(Ordering::Acquire));
-        let sequence = floor.saturating_add(1).max(sequence_min);
+        let sequence = floor.saturating_add(1).max(request.sequence_min);
         let next = Ctl::published(sequence, true, false);
         region.announce(slot, ctl);
         region.mark_used(slot);
@@ -281,6 +490,8 @@ impl Writer<'_> {
             .birth
             .store(header.births.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         attributes.inserted.store(sequence, Ordering::Relaxed);
+        attributes.labels.store(0, Ordering::Relaxed);
+        attributes.properties.store(0, Ordering::Relaxed);
         let sterile = region.is_sterile();
         // What a key that was deleted in throughput mode left here.
         region.zero_key(slot);
@@ -288,7 +499,16 @@ impl Writer<'_> {
             region.scrub(slot, next.buffer().other());
         }
         region.write_key(slot, key);
-        region.fill(slot, next.buffer(), value, key.len(), sterile);
+        let filled = region.fill(slot, next.buffer(), Parts::Whole(value), key.len(), sterile);
+        let (TypeChange::Keep { initial: value_type } | TypeChange::Set(value_type)) = request.value_type;
+        let is_timed = if let Deadline::At(deadline) = request.deadline {
+            region.set_deadline(slot, next.buffer(), deadline);
+            true
+        } else {
+            false
+        };
+        let filled = filled.with_type(value_type as u8).with_timed(is_timed);
+        region.set_descriptor(slot, next.buffer(), filled);
         // Release: whoever finds the slot through the index, or takes over after our death, sees the hash.
         fence(Ordering::Release);
         if let Err(error) = region.link(hash, slot).and_then(|()| region.check_intact()) {
@@ -300,6 +520,10 @@ impl Writer<'_> {
         }
         region.publish(slot, Change::Insert, next);
         region.log(slot, Change::Insert, sequence);
+        region.note_access(slot);
+        if let Deadline::At(deadline) = request.deadline {
+            region.note_deadline(deadline);
+        }
         self.unlock_slot(slot);
         Ok(Step::Done((slot, next.epoch())))
     }
@@ -362,37 +586,45 @@ impl Writer<'_> {
         }
     }
 
-    /// Deletes a key. Returns the length of the value that was there, or `None` if there was none.
-    pub(crate) fn unset(&self, key: &[u8]) -> Result<Option<usize>> {
+    /// Deletes a key if it is there and the condition holds.
+    pub(crate) fn remove(&self, target: &Target<'_>, condition: Condition) -> Result<Removed> {
         let region = self.region;
-        let hash = region.hash(key);
+        let Target { key, hash, .. } = *target;
         let home = region.home(hash);
         let mut backoff = Backoff::new(self.patience);
-        let busy = Error::Busy {
-            what: "another writer is changing this key",
-        };
         let mut starving = None;
         let result = loop {
-            if region.find(hash, key).is_none() {
-                break region.check_intact().and_then(|()| region.key(key)).map(|_| None);
+            if region.locate(target).is_none() {
+                let absent = Removed::NotMet { found: None };
+                break region.check_intact().and_then(|()| region.key(key)).map(|_| absent);
             }
             if let Err(error) = self.lock_stripe(home) {
                 break Err(error);
             }
             // Nobody can insert or delete the key while the stripe is held.
-            let Some((slot, _)) = region.find(hash, key) else {
+            let Some((slot, _)) = region.locate(target) else {
                 self.unlock_stripe(home);
-                break Ok(None);
+                break Ok(Removed::NotMet { found: None });
             };
             let attempt = self.try_lock(&region.slot(slot).lock);
             if attempt == Attempt::Taken {
                 let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
-                let deleted = region.holds(slot, ctl, key).then(|| self.delete(slot, ctl, hash));
+                let removed = if !region.holds(slot, ctl, key) {
+                    Removed::NotMet { found: None }
+                } else if region.is_expired(slot, ctl) {
+                    self.delete(slot, ctl, hash, Change::Expire);
+                    Removed::NotMet { found: None }
+                } else if condition.holds(Some(ctl.epoch())) {
+                    self.delete(slot, ctl, hash, Change::Unset)
+                } else {
+                    let found = Some(ctl.epoch());
+                    Removed::NotMet { found }
+                };
                 self.unlock_slot(slot);
                 self.unlock_stripe(home);
                 region.wake_pollers(slot);
                 region.wake_followers();
-                break region.check_intact().map(|()| deleted);
+                break region.check_intact().map(|()| removed);
             }
             self.unlock_stripe(home);
             if let Attempt::Dead(owner) = attempt {
@@ -402,7 +634,9 @@ impl Writer<'_> {
                 continue;
             }
             if self.patience.is_zero() || !backoff.pause() {
-                break Err(busy);
+                break Err(Error::Busy {
+                    what: "another writer is changing this key",
+                });
             }
             // A writer that hammers the key would win for ever. Repeated, because whoever lost patience with us has
             // cleared it.
@@ -419,10 +653,39 @@ impl Writer<'_> {
         result
     }
 
-    /// Deletes a live slot's key. The caller holds the slot's lock and the stripe of its hash.
-    fn delete(&self, slot: SlotIndex, ctl: Ctl, hash: u64) -> usize {
+    /// Deletes the key of a slot, whichever it is, if it is one that is `meant`, by the state in which it is found under all
+    /// locks. Returns whether it was. Does not wait for a slot that somebody else has locked.
+    pub(crate) fn remove_from(&self, slot: SlotIndex, kind: Change, meant: impl Fn(Ctl) -> bool) -> Result<bool> {
         let region = self.region;
-        let bytes = region.value_bytes_capped(slot, ctl.buffer());
+        // Acquire pairs with the fence of an insert. If the slot changes hands before the stripe is held, it is seen below.
+        let hash = region.attributes(slot).hash.load(Ordering::Acquire);
+        let home = region.home(hash);
+        self.lock_stripe(home)?;
+        let attempt = self.try_lock(&region.slot(slot).lock);
+        let mut is_removed = false;
+        if attempt == Attempt::Taken {
+            let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
+            let is_same = region.attributes(slot).hash.load(Ordering::Relaxed) == hash;
+            if ctl.is_live() && is_same && meant(ctl) && region.check_intact().is_ok() {
+                self.delete(slot, ctl, hash, kind);
+                is_removed = true;
+            }
+            self.unlock_slot(slot);
+        }
+        self.unlock_stripe(home);
+        if is_removed {
+            region.wake_pollers(slot);
+            region.wake_followers();
+        } else if let Attempt::Dead(owner) = attempt {
+            self.rescue(slot, owner)?;
+        }
+        Ok(is_removed)
+    }
+
+    /// Deletes a live slot's key. The caller holds the slot's lock and the stripe of its hash.
+    fn delete(&self, slot: SlotIndex, ctl: Ctl, hash: u64, kind: Change) -> Removed {
+        let region = self.region;
+        let value_bytes = region.value_bytes_capped(slot, ctl.buffer());
         let sterile = region.is_sterile();
         let next = Ctl::published(ctl.sequence() + 1, false, sterile);
         // Before the delete is seen, so that whoever inserts the key again starts above it.
@@ -430,11 +693,14 @@ impl Writer<'_> {
             .header()
             .epoch_floor
             .fetch_max(next.sequence(), Ordering::Release);
-        region.publish(slot, Change::Unset, next);
+        region.publish(slot, kind, next);
         self.clear(slot, hash, sterile);
-        region.log(slot, Change::Unset, next.sequence());
+        region.log(slot, kind, next.sequence());
         region.mark_free(slot);
-        bytes
+        Removed::Done {
+            epoch: next.epoch(),
+            value_bytes,
+        }
     }
 
     /// Takes a slot that is not live out of the index and, in sterile mode, leaves no byte of what it held. Can be
@@ -446,6 +712,9 @@ impl Writer<'_> {
             region.zero_key(slot);
             region.scrub(slot, Buffer::Even);
             region.scrub(slot, Buffer::Odd);
+            for word in [&region.attributes(slot).labels, &region.attributes(slot).properties] {
+                word.store(0, Ordering::Relaxed);
+            }
             // Last, because the unlinking above needs it, if it must be repeated.
             region.attributes(slot).hash.store(0, Ordering::Release);
         }

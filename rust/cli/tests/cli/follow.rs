@@ -292,7 +292,16 @@ fn stat_prints_rates() {
         .collect();
     assert_eq!(
         lines[0],
-        ["changes/s", "changes", "keys", "free", "value", "bytes", "watches", "repairs"]
+        [
+            "changes/s",
+            "changes",
+            "keys",
+            "free",
+            "value",
+            "bytes",
+            "watches",
+            "repairs"
+        ]
     );
     assert_eq!(lines[1], ["0.0", "2", "2", "62", "3", "0", "0"]);
     assert_eq!((lines.len(), done.code), (3, 0));

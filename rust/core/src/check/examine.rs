@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{COUNTER_MAX, CellFault, CheckReport, Finding, LOOKS, REACH_MAX, is_blank, is_end};
+use super::{COUNTER_MAX, CellFault, CheckReport, Finding, LOOKS, REACH_MAX, is_blank};
 use crate::error::{Error, Result};
 use crate::handles::Token;
 use crate::index::{OVERFLOW_SHIFT, tag, tag_place};
@@ -58,7 +58,12 @@ impl Region {
                 let offset = (self.value_offset(index, buffer) + at) as u64;
                 findings.push(Finding::Residue { slot, offset });
             }
-            left |= !is_used && !is_wiped && self.first_nonzero(index, buffer, 0).is_some_and(|at| at < declared);
+            // The start of a value that was appended to is no leftover.
+            let is_start = ctl.is_live() && self.descriptor(index, ctl.buffer()).is_appended();
+            left |= !is_used
+                && !is_start
+                && !is_wiped
+                && self.first_nonzero(index, buffer, 0).is_some_and(|at| at < declared);
         }
         if !ctl.is_live() {
             let has_key = self.attributes(index).hash.load(Ordering::Relaxed) != 0 || self.has_key_bytes(index, 0);
@@ -117,7 +122,7 @@ impl Region {
         if hash != true_hash {
             findings.push(Finding::Hash { slot, key: key(), hash });
         }
-        match self.locate(true_hash, &bytes) {
+        match self.find_anywhere(true_hash, &bytes) {
             Some(found) if found == index => {}
             Some(found) => findings.push(Finding::Duplicate {
                 slot,
@@ -129,7 +134,7 @@ impl Region {
     }
 
     /// [`Region::find`] that gives up far from home, so that damaged counts do not make a check of many keys endless.
-    pub(super) fn locate(&self, hash: u64, key: &[u8]) -> Option<SlotIndex> {
+    pub(super) fn find_anywhere(&self, hash: u64, key: &[u8]) -> Option<SlotIndex> {
         let tag = tag(hash);
         let mut at = self.home(hash);
         for _ in 0..self.chunks().min(REACH_MAX) {
@@ -292,7 +297,7 @@ impl Region {
             return true;
         }
         self.journal_entry_of(word)
-            .is_none_or(|entry| entry.is_of(ctl.sequence()) && is_end(entry.kind) != ctl.is_live())
+            .is_none_or(|entry| entry.is_of(ctl.sequence()) && entry.kind.is_end() != ctl.is_live())
     }
 
     /// Positions of the newest entries of some slots.

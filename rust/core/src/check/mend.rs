@@ -10,7 +10,7 @@ use crate::journal::{Change, LAP_MASK};
 use crate::layout::CHUNK_CELLS;
 use crate::lock::{Attempt, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
-use crate::slot::{Ctl, Descriptor};
+use crate::slot::Ctl;
 use crate::sync::Ordering;
 
 impl Writer<'_> {
@@ -68,7 +68,7 @@ impl Writer<'_> {
             let Some((key, hash)) = self.key_of(slot) else {
                 continue;
             };
-            match region.locate(hash, &key) {
+            match region.find_anywhere(hash, &key) {
                 Some(found) if found == slot => {}
                 // Readers see the other one; this one only wastes a slot, and would come back after a delete.
                 Some(_) => self.drop_duplicate(slot, hash),
@@ -163,8 +163,7 @@ impl Writer<'_> {
             if region.hash(&key) != region.attributes(slot).hash.load(Ordering::Relaxed) {
                 return;
             }
-            let mended = Descriptor::new(descriptor.value_bytes(), key.len(), descriptor.is_dirty());
-            region.set_descriptor(slot, ctl.buffer(), mended);
+            region.set_descriptor(slot, ctl.buffer(), descriptor.with_key_bytes(key.len()));
         }
         if region.key(&key).is_err() {
             return;

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::handles::{INCARNATION_MASK, Token};
-use crate::journal::{Change, LAP_MASK};
+use crate::journal::LAP_MASK;
 use crate::layout::{FLAG_AUTO_VACUUM, HANDLES, Identity, STRIPES};
 use crate::lock::{Attempt, Writer};
 use crate::region::{Region, SlotIndex};
@@ -414,9 +414,4 @@ fn dead_lock(slot: SlotIndex, owner: u64) -> Finding {
 /// An entry of which nothing is left but that there was one.
 fn is_blank(word: u64) -> bool {
     word & !LAP_MASK == 0
-}
-
-/// How an entry's kind goes with the state that it led to.
-fn is_end(kind: Change) -> bool {
-    matches!(kind, Change::Unset | Change::Expire)
 }

@@ -1,0 +1,139 @@
+//! Many keys at once: the memory of some is on its way while others are worked on.
+//!
+//! In a store that is larger than the caches, an operation on one key waits for memory three times: for the chunk of
+//! the index, for the slot, for the value. Of a group of keys all chunks are asked for first, then all slots and values, so
+//! that these waits overlap.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::key::Target;
+use crate::store::Store;
+use crate::write::Request;
+
+/// Keys whose memory is asked for together: more than a processor can have under way would only push others out.
+const GROUP: usize = 16;
+
+/// Why [`Store::set_many`] stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchError {
+    /// How many entries were written: those before the one that failed.
+    pub done: usize,
+    /// Why that one was not.
+    pub error: Error,
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, after {} entries were written", self.error, self.done)
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<BatchError> for Error {
+    fn from(batch: BatchError) -> Self {
+        batch.error
+    }
+}
+
+impl Store {
+    /// Returns copies of the values of many keys, in their order; `None` for each that does not exist.
+    ///
+    /// Each value is one whole value; together they may be of different moments.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get_vec`].
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut values = Vec::with_capacity(keys.len());
+        self.each_of_many(keys, |target| {
+            values.push(self.get_vec_at(target)?);
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// Copies the values of many keys behind each other to the start of `buffer`. Calls `each` with the place of the key, and
+    /// with where its value begins and how long it is, or `None` if it does not exist. Returns how many keys were dealt with:
+    /// less than all if the buffer had no room for the value of the next.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::get`].
+    pub fn get_many_into<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+        buffer: &mut [u8],
+        mut each: impl FnMut(usize, Option<std::ops::Range<usize>>),
+    ) -> Result<usize> {
+        let (mut done, mut filled) = (0, 0);
+        let mut is_full = false;
+        self.each_of_many(keys, |target| {
+            if is_full {
+                return Ok(());
+            }
+            let room = &mut buffer[filled..];
+            match self.get_at(target, room)? {
+                Some(bytes) if bytes > room.len() => {
+                    is_full = true;
+                    return Ok(());
+                }
+                Some(bytes) => {
+                    each(done, Some(filled..filled + bytes));
+                    filled += bytes;
+                }
+                None => each(done, None),
+            }
+            done += 1;
+            Ok(())
+        })?;
+        Ok(done)
+    }
+
+    /// Stores many values, each as [`Self::set`] does, in their order.
+    ///
+    /// Each is stored whole; all together are not one step: others see some before the rest, and an error leaves those
+    /// before it stored.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::set`], with how many were stored.
+    pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, entries: &[(K, V)]) -> std::result::Result<(), BatchError> {
+        let mut done = 0;
+        let keys: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_ref()).collect();
+        self.each_of_many(&keys, |target| {
+            let value = entries[done].1.as_ref();
+            self.told(self.writer()?.write(target, &Request::set(value)))?;
+            done += 1;
+            Ok(())
+        })
+        .map_err(|error| BatchError { done, error })
+    }
+
+    /// Does something with each key, having its memory fetched together with that of its neighbours.
+    fn each_of_many<K: AsRef<[u8]>>(&self, keys: &[K], mut each: impl FnMut(&Target<'_>) -> Result<()>) -> Result<()> {
+        let region = self.region();
+        for group in keys.chunks(GROUP) {
+            let mut targets = [const { None }; GROUP];
+            for (target, key) in targets.iter_mut().zip(group) {
+                let new = self.target(key.as_ref());
+                region.prefetch_chunk(new.hash);
+                *target = Some(new);
+            }
+            for target in targets.iter().flatten() {
+                region.candidates(target.hash, |slot| region.prefetch_slot(slot));
+            }
+            for target in targets.iter().flatten() {
+                each(target)?;
+            }
+        }
+        Ok(())
+    }
+}
