@@ -60,41 +60,35 @@ impl Store {
         Ok(values)
     }
 
-    /// Copies the values of many keys behind each other to the start of `buffer`. Calls `each` with the place of the key, and
-    /// with where its value begins and how long it is, or `None` if it does not exist. Returns how many keys were dealt with:
-    /// less than all if the buffer had no room for the value of the next.
+    /// Fills `buffer` with records of many keys, in their order: four bytes that are the caller's, and the value. `head` is called
+    /// for each with those four bytes and the length of its value, or `None` if it does not exist. Returns how many
+    /// records there are: less than there are keys if the buffer had no room for more.
     ///
     /// # Errors
     ///
     /// As for [`Self::get`].
-    pub fn get_many_into<K: AsRef<[u8]>>(
+    pub fn get_many_records<K: AsRef<[u8]>>(
         &self,
         keys: &[K],
         buffer: &mut [u8],
-        mut each: impl FnMut(usize, Option<std::ops::Range<usize>>),
+        mut head: impl FnMut(&mut [u8; 4], Option<usize>),
     ) -> Result<usize> {
-        let (mut done, mut filled) = (0, 0);
-        let mut is_full = false;
+        let mut records = 0;
+        let mut rest = Some(buffer);
         self.each_of_many(keys, |target| {
-            if is_full {
+            let Some((record, room)) = rest.take().and_then(<[u8]>::split_first_chunk_mut) else {
                 return Ok(());
+            };
+            let found = self.get_at(target, room)?;
+            // Without room for the value this was the last.
+            if let Some((_, left)) = room.split_at_mut_checked(found.unwrap_or(0)) {
+                head(record, found);
+                records += 1;
+                rest = Some(left);
             }
-            let room = &mut buffer[filled..];
-            match self.get_at(target, room)? {
-                Some(bytes) if bytes > room.len() => {
-                    is_full = true;
-                    return Ok(());
-                }
-                Some(bytes) => {
-                    each(done, Some(filled..filled + bytes));
-                    filled += bytes;
-                }
-                None => each(done, None),
-            }
-            done += 1;
             Ok(())
         })?;
-        Ok(done)
+        Ok(records)
     }
 
     /// Stores many values, each as [`Self::set`] does, in their order.

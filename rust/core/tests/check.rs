@@ -415,7 +415,7 @@ const REPAIRABLE: &[Damage] = &[
         "journal entry of no kind",
         |it| {
             let at = it.parts.journal.start + 8;
-            poke(&it.file, at, peek(&it.file, at) | 7 << 7);
+            poke(&it.file, at, peek(&it.file, at) & !(7 << 7));
         },
         &["journal-entry"],
     ),

@@ -3,6 +3,9 @@
 //! The header `splinter_bus.h` is made of this file; its conventions stand in `cbindgen.toml`. No function has logic of its
 //! own: arguments are checked, one method of [`splinter::Store`] is called, and its result becomes a number.
 
+pub mod batch;
+pub mod key;
+pub mod operations;
 pub mod scratch;
 pub mod watch;
 
@@ -62,6 +65,8 @@ pub const SPL_NO_SPACE: i32 = -19;
 pub const SPL_IO: i32 = -20;
 /// A fault of this library.
 pub const SPL_INTERNAL: i32 = -21;
+/// The number would be beyond what 64 bits hold.
+pub const SPL_OVERFLOW: i32 = -22;
 
 /// `spl_open`: the store must exist.
 pub const SPL_OPEN: u32 = 0;
@@ -102,6 +107,11 @@ pub const SPL_WATCH_INITIAL: u32 = 2;
 /// `spl_watch`, `spl_changes`: begin at `from`, which is not looked at otherwise.
 pub const SPL_WATCH_FROM: u32 = 4;
 
+/// `spl_watch`: deliver, of a value that was only appended to since it was delivered last, what was appended alone.
+pub const SPL_WATCH_APPENDED: u32 = 8;
+/// `spl_watch`: only keys that have all labels of a mask, which is the number behind `from`.
+pub const SPL_WATCH_LABELS: u32 = 16;
+
 /// `spl_change.kind`: the key was inserted or overwritten.
 pub const SPL_CHANGE_SET: u32 = 1;
 /// `spl_change.kind`: the key was deleted.
@@ -114,6 +124,69 @@ pub const SPL_CHANGE_VANISHED: u32 = 4;
 pub const SPL_CHANGE_LOST: u32 = 5;
 /// `spl_change.kind`, of a feed: a key as it is, after changes were lost.
 pub const SPL_CHANGE_CURRENT: u32 = 6;
+/// `spl_change.kind`, of a feed: bytes were put behind the value.
+pub const SPL_CHANGE_APPENDED: u32 = 7;
+/// `spl_change.kind`: the key was deleted to make room for another.
+pub const SPL_CHANGE_EVICTED: u32 = 8;
+/// `spl_change.kind`, of a feed: the labels, the deadline or the pin of the key were changed, and its value was not.
+pub const SPL_CHANGE_ATTRIBUTES: u32 = 9;
+
+/// `spl_set_options.flags`: only if the key does not exist.
+pub const SPL_IF_ABSENT: u32 = 1;
+/// `spl_set_options.flags`: only if the key exists.
+pub const SPL_IF_PRESENT: u32 = 2;
+/// `spl_set_options.flags`: only if the key has the epoch `spl_set_options.epoch`; 0: only if it does not exist.
+pub const SPL_IF_EPOCH: u32 = 4;
+/// `spl_set_options.flags`: the key is to be gone after `spl_set_options.ttl_ms`.
+pub const SPL_SET_TTL: u32 = 8;
+/// `spl_set_options.flags`: the key keeps the deadline that it has.
+pub const SPL_KEEP_TTL: u32 = 16;
+/// `spl_set_options.flags`: the value is of the type `spl_set_options.value_type`; else a key keeps its type.
+pub const SPL_SET_TYPE: u32 = 32;
+
+/// A value's type: nothing was said.
+pub const SPL_TYPE_VOID: u32 = 0;
+/// A value's type: a signed 64-bit number, little-endian.
+pub const SPL_TYPE_BIGINT: u32 = 1;
+/// A value's type: an unsigned 64-bit number, little-endian.
+pub const SPL_TYPE_BIGUINT: u32 = 2;
+/// A value's type: JSON in UTF-8.
+pub const SPL_TYPE_JSON: u32 = 3;
+/// A value's type: bytes.
+pub const SPL_TYPE_BINARY: u32 = 4;
+/// A value's type: an image.
+pub const SPL_TYPE_IMAGE: u32 = 5;
+/// A value's type: sound.
+pub const SPL_TYPE_AUDIO: u32 = 6;
+/// A value's type: text in UTF-8.
+pub const SPL_TYPE_TEXT: u32 = 7;
+
+/// `spl_apply`: the sum.
+pub const SPL_ADD: u32 = 0;
+/// `spl_apply`: the difference.
+pub const SPL_SUB: u32 = 1;
+/// `spl_apply`: the bits that both have.
+pub const SPL_AND: u32 = 2;
+/// `spl_apply`: the bits that either has.
+pub const SPL_OR: u32 = 3;
+/// `spl_apply`: the bits that one of them has.
+pub const SPL_XOR: u32 = 4;
+/// `spl_apply`: the bits that the number has not; the operand is not looked at.
+pub const SPL_NOT: u32 = 5;
+/// `spl_apply`, added to `SPL_ADD` or `SPL_SUB`: `SPL_OVERFLOW` where the result would wrap.
+pub const SPL_CHECKED: u32 = 16;
+/// `spl_apply`, added to any: the numbers are `int64_t`, and a new key gets that type.
+pub const SPL_SIGNED: u32 = 32;
+
+/// What goes when the store is full: nothing, `SPL_FULL` instead.
+pub const SPL_EVICT_NONE: u32 = 0;
+/// What goes when the store is full: the key whose time is up soonest.
+pub const SPL_EVICT_TTL: u32 = 1;
+/// What goes when the store is full: a key that was not used for a long time.
+pub const SPL_EVICT_LRU: u32 = 2;
+
+/// A time to live without end.
+pub const SPL_NO_DEADLINE: u64 = u64::MAX;
 
 /// `spl_change.value_len`: there is no value.
 pub const SPL_NO_VALUE: u32 = u32::MAX;
@@ -190,6 +263,14 @@ pub struct SplSlotSnapshot {
     pub val_len: u32,
     /// Number of the slot.
     pub slot: u32,
+    /// Labels, one bit each.
+    pub labels: u64,
+    /// How long the key has yet to live in milliseconds, or `SPL_NO_DEADLINE`.
+    pub ttl_ms: u64,
+    /// One of the `SPL_TYPE_` numbers.
+    pub value_type: u32,
+    /// 1 if the key is never evicted.
+    pub pinned: u32,
 }
 
 /// What a store is, and what has happened to it.
@@ -219,6 +300,10 @@ pub struct SplHeaderSnapshot {
     pub max_value_bytes: u32,
     /// 1 if replaced and deleted bytes are zeroed.
     pub auto_vacuum: u32,
+    /// What goes when the store is full: one of the `SPL_EVICT_` numbers.
+    pub eviction: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// What stands before the key and the value in a record of `spl_next`.
@@ -234,8 +319,8 @@ pub struct SplChange {
     pub key_len: u32,
     /// Length of the value in bytes, or `SPL_NO_VALUE`.
     pub value_len: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Where in the whole value these bytes begin: 0, but for `SPL_WATCH_APPENDED`.
+    pub offset: u32,
 }
 
 /// A place in a scan; all zero at the start.
@@ -245,6 +330,25 @@ pub struct SplCursor {
     pub births: u64,
     /// Of this library only.
     pub next: u64,
+    /// Labels that a key must have to be told, one bit each: the caller's to set.
+    pub labels: u64,
+}
+
+/// What stands before the key in a record of `spl_scan`.
+#[repr(C)]
+pub struct SplEntry {
+    /// Epoch of the key.
+    pub epoch: u64,
+    /// Labels, one bit each.
+    pub labels: u64,
+    /// Length of the value in bytes.
+    pub value_len: u32,
+    /// Length of the key in bytes.
+    pub key_len: u32,
+    /// One of the `SPL_TYPE_` numbers.
+    pub value_type: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 type Outcome = Result<i32, Error>;
@@ -364,6 +468,11 @@ fn milliseconds(timeout_ms: u32) -> Duration {
     } else {
         Duration::from_millis(timeout_ms.into())
     }
+}
+
+/// A time that is left, rounded up: what is not over is not 0.
+fn in_milliseconds(left: Duration) -> u64 {
+    u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(SPL_NO_DEADLINE)
 }
 
 fn open_options(given: &SplOptions) -> Result<OpenOptions, Error> {
@@ -638,6 +747,10 @@ fn slot_snapshot(store: &Store, key: &[u8]) -> Result<Option<SplSlotSnapshot>, E
         val_off: found.value_offset,
         val_len: found.value_bytes as u32,
         slot: found.slot,
+        labels: found.labels,
+        ttl_ms: found.ttl.map_or(SPL_NO_DEADLINE, in_milliseconds),
+        value_type: found.value_type as u32,
+        pinned: found.is_pinned.into(),
     }))
 }
 
@@ -687,6 +800,8 @@ pub unsafe extern "C" fn spl_header_snapshot(store: *const SplStore, snapshot: *
             max_key_bytes: found.geometry.max_key_bytes(),
             max_value_bytes: found.geometry.max_value_bytes(),
             auto_vacuum: found.auto_vacuum.into(),
+            eviction: found.eviction as u32,
+            reserved: 0,
         };
         // SAFETY: as the caller promises.
         unsafe { put(snapshot, snapshot_now) }
@@ -800,8 +915,8 @@ pub unsafe extern "C" fn spl_backup(store: *const SplStore, to: *const u8, to_le
     unsafe { explained(error, backup) }
 }
 
-/// Fills `buf` with the next keys that begin with a prefix, as records of `uint64_t epoch`, `uint32_t value_len`,
-/// `uint32_t key_len`, the key, and padding to a multiple of 8. Returns the bytes filled; 0 is the end.
+/// Fills `buf` with the next keys that begin with a prefix and have the cursor's labels, as records of an `spl_entry`, the
+/// key, and padding to a multiple of 8. Returns the bytes filled; 0 is the end.
 ///
 /// A key that exists from the first call to the last is reported exactly once. Room for 2,048 bytes always suffices for
 /// one record.
@@ -828,12 +943,13 @@ pub unsafe extern "C" fn spl_scan(
             births: cursor.births,
             next: cursor.next,
         };
-        let mut entries = store.store.list_from(start, prefix);
+        let mut entries = store.store.list_from(start, prefix).with_labels(cursor.labels);
         let mut filled = 0;
         let mut stopped_at = entries.cursor();
         while let Some(entry) = entries.next() {
             let entry = entry?;
-            let record_bytes = (16 + entry.key.len()).next_multiple_of(8);
+            let key_at = size_of::<SplEntry>();
+            let record_bytes = (key_at + entry.key.len()).next_multiple_of(8);
             let Some(record) = buffer.get_mut(filled..filled + record_bytes) else {
                 if filled == 0 {
                     return Err(invalid("the buffer has no room for one record"));
@@ -842,9 +958,16 @@ pub unsafe extern "C" fn spl_scan(
             };
             record.fill(0);
             record[..8].copy_from_slice(&entry.epoch.to_ne_bytes());
-            record[8..12].copy_from_slice(&(entry.value_bytes as u32).to_ne_bytes());
-            record[12..16].copy_from_slice(&(entry.key.len() as u32).to_ne_bytes());
-            record[16..16 + entry.key.len()].copy_from_slice(entry.key.as_bytes());
+            record[8..16].copy_from_slice(&entry.labels.to_ne_bytes());
+            let numbers = [
+                entry.value_bytes as u32,
+                entry.key.len() as u32,
+                entry.value_type as u32,
+            ];
+            for (to, number) in record[16..28].chunks_exact_mut(4).zip(numbers) {
+                to.copy_from_slice(&number.to_ne_bytes());
+            }
+            record[key_at..key_at + entry.key.len()].copy_from_slice(entry.key.as_bytes());
             filled += record_bytes;
             stopped_at = entries.cursor();
         }
@@ -860,6 +983,7 @@ pub unsafe extern "C" fn spl_scan(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::{SplSetOptions, SplVersion, SplView};
 
     #[test]
     fn codes_are_those_of_the_core() {
@@ -884,6 +1008,7 @@ mod tests {
             (SPL_NO_SPACE, ErrorCode::NoSpace),
             (SPL_IO, ErrorCode::Io),
             (SPL_INTERNAL, ErrorCode::Internal),
+            (SPL_OVERFLOW, ErrorCode::Overflow),
         ];
         for (ours, theirs) in pairs {
             assert_eq!(ours, number(theirs));
@@ -899,9 +1024,13 @@ mod tests {
     fn structures_have_the_sizes_that_bindings_count_on() {
         assert_eq!(size_of::<SplError>(), 520);
         assert_eq!(size_of::<SplOptions>(), 44);
-        assert_eq!(size_of::<SplSlotSnapshot>(), 32);
-        assert_eq!(size_of::<SplHeaderSnapshot>(), 80);
-        assert_eq!(size_of::<SplCursor>(), 16);
+        assert_eq!(size_of::<SplSlotSnapshot>(), 56);
+        assert_eq!(size_of::<SplHeaderSnapshot>(), 88);
+        assert_eq!(size_of::<SplCursor>(), 24);
+        assert_eq!(size_of::<SplEntry>(), 32);
+        assert_eq!(size_of::<SplSetOptions>(), 32);
+        assert_eq!(size_of::<SplVersion>(), 16);
+        assert_eq!(size_of::<SplView>(), 32);
         assert_eq!(size_of::<SplChange>(), 32);
     }
 }

@@ -1,9 +1,11 @@
 //! The operations on registered scratch memory: for callers that pay for every pointer they pass.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use splinter::{Error, Store};
 
+use crate::operations::{self, SplSetOptions};
 use crate::{
     SPL_NO_KEY, SPL_OK, SPL_SCRATCH_KEY, SPL_SCRATCH_VALUE, SplSlotSnapshot, SplStore, guarded, handle, input, invalid,
     length, milliseconds, output, slot_snapshot,
@@ -37,12 +39,12 @@ struct Scratch<'a> {
     value: &'a mut [u8],
 }
 
+/// What is before the value, and the value.
+///
 /// # Safety
 ///
-/// `store` is NULL or open, and its scratch memory, if it has any, is valid and nobody else's during the call.
-unsafe fn scratch<'a>(store: *const SplStore, key_len: u32) -> Result<(&'a Store, Scratch<'a>), Error> {
-    // SAFETY: as the caller promises.
-    let store = unsafe { handle(store)? };
+/// The handle's scratch memory, if it has any, is valid and nobody else's during the call.
+unsafe fn halves<'a>(store: &SplStore) -> Result<(&'a mut [u8], &'a mut [u8]), Error> {
     let start = store.scratch.load(Ordering::Relaxed);
     if start.is_null() {
         return Err(invalid("the handle has no scratch memory"));
@@ -50,7 +52,37 @@ unsafe fn scratch<'a>(store: *const SplStore, key_len: u32) -> Result<(&'a Store
     let len = store.scratch_bytes.load(Ordering::Relaxed) as usize;
     // SAFETY: it was registered with this length, which covers the fixed parts.
     let all = unsafe { std::slice::from_raw_parts_mut(start, len) };
-    let (head, value) = all.split_at_mut(SPL_SCRATCH_VALUE as usize);
+    Ok(all.split_at_mut(SPL_SCRATCH_VALUE as usize))
+}
+
+/// Where values stand in a handle's scratch memory.
+///
+/// # Safety
+///
+/// As for [`halves`].
+pub(crate) unsafe fn scratch_value_of<'a>(store: &SplStore) -> Result<&'a mut [u8], Error> {
+    // SAFETY: as the caller promises.
+    unsafe { halves(store) }.map(|(_, value)| value)
+}
+
+/// Where results stand in a handle's scratch memory.
+///
+/// # Safety
+///
+/// As for [`halves`].
+pub(crate) unsafe fn scratch_result_of<'a>(store: &SplStore) -> Result<&'a mut [u8], Error> {
+    // SAFETY: as the caller promises.
+    unsafe { halves(store) }.map(|(head, _)| &mut head[..SPL_SCRATCH_KEY as usize])
+}
+
+/// # Safety
+///
+/// `store` is NULL or open, and its scratch memory, if it has any, is valid and nobody else's during the call.
+unsafe fn scratch<'a>(store: *const SplStore, key_len: u32) -> Result<(&'a Store, Scratch<'a>), Error> {
+    // SAFETY: as the caller promises.
+    let store = unsafe { handle(store)? };
+    // SAFETY: as the caller promises.
+    let (head, value) = unsafe { halves(store)? };
     let (result, key_room) = head.split_at_mut(SPL_SCRATCH_KEY as usize);
     let max = store.store.geometry().max_key_bytes() as usize;
     let key = key_room.get(..key_len as usize).ok_or(Error::KeyTooLong {
@@ -238,7 +270,7 @@ pub unsafe extern "C" fn spl_scratch_slot_snapshot(store: *const SplStore, key_l
         let Some(found) = slot_snapshot(store, scratch.key)? else {
             return Ok(SPL_NO_KEY);
         };
-        // SAFETY: the result part has 64 bytes, the snapshot has 32; scratch memory need not be aligned.
+        // SAFETY: the result part has 64 bytes, the snapshot has 56; scratch memory need not be aligned.
         unsafe {
             scratch
                 .result
@@ -261,5 +293,239 @@ pub unsafe extern "C" fn spl_scratch_poll(store: *const SplStore, key_len: u32, 
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
         store.poll(scratch.key, milliseconds(timeout_ms)).map(i32::from)
+    })
+}
+
+/// `spl_set_with` of a value in scratch memory, with an `spl_set_options` at `SPL_SCRATCH_RESULT`, where the epoch is put.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_set_with(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        // SAFETY: the result part has 64 bytes; any are options, and they need not be aligned.
+        let options = unsafe { scratch.result.as_ptr().cast::<SplSetOptions>().read_unaligned() };
+        let value = scratch_value(&scratch, value_len)?;
+        let (code, epoch) = operations::set_with(store, scratch.key, value, &options)?;
+        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        Ok(code)
+    })
+}
+
+/// `spl_scratch_set_with` of a value elsewhere. `value` is valid for `value_len` bytes, none of them in scratch memory.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_set_with_from(
+    store: *const SplStore,
+    key_len: u32,
+    value: *const u8,
+    value_len: u32,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        // SAFETY: the result part has 64 bytes; any are options, and they need not be aligned.
+        let options = unsafe { scratch.result.as_ptr().cast::<SplSetOptions>().read_unaligned() };
+        // SAFETY: as the caller promises.
+        let value = unsafe { input(value, value_len)? };
+        let (code, epoch) = operations::set_with(store, scratch.key, value, &options)?;
+        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        Ok(code)
+    })
+}
+
+/// `spl_unset_if_epoch`, with the epoch at `SPL_SCRATCH_RESULT`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_unset_if_epoch(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let expected = u64::from_ne_bytes(scratch.result[..8].try_into().unwrap_or_default());
+        let (code, epoch) = operations::unset_if_epoch(store, scratch.key, expected)?;
+        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        Ok(code)
+    })
+}
+
+/// `spl_get_entry` to scratch memory: an `spl_version` at `SPL_SCRATCH_RESULT`. The value is copied only if it fits.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_get_entry(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let Some(entry) = operations::get_entry(store, scratch.key, scratch.value)? else {
+            return Ok(SPL_NO_KEY);
+        };
+        scratch.result[..8].copy_from_slice(&entry.epoch.to_ne_bytes());
+        scratch.result[8..12].copy_from_slice(&entry.value_type.to_ne_bytes());
+        scratch.result[12..16].copy_from_slice(&entry.value_len.to_ne_bytes());
+        Ok(entry.value_len as i32)
+    })
+}
+
+/// `spl_append` of bytes in scratch memory.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_append(store: *const SplStore, key_len: u32, value_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let bytes = scratch_value(&scratch, value_len)?;
+        store.append(scratch.key, bytes).map(|length| length as i32)
+    })
+}
+
+/// `spl_append` of bytes elsewhere. `value` is valid for `value_len` bytes, none of them in scratch memory.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_append_from(
+    store: *const SplStore,
+    key_len: u32,
+    value: *const u8,
+    value_len: u32,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        // SAFETY: as the caller promises.
+        let bytes = unsafe { input(value, value_len)? };
+        store.append(scratch.key, bytes).map(|length| length as i32)
+    })
+}
+
+/// `spl_apply`: the operand at `SPL_SCRATCH_RESULT`, where the result is put.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_apply(store: *const SplStore, key_len: u32, operation: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let operand = u64::from_ne_bytes(scratch.result[..8].try_into().unwrap_or_default());
+        let result = operations::apply(store, scratch.key, operation, operand)?;
+        scratch.result[..8].copy_from_slice(&result.to_ne_bytes());
+        Ok(SPL_OK)
+    })
+}
+
+/// `spl_expire`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_expire(store: *const SplStore, key_len: u32, ttl_ms: u64) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store
+            .expire(scratch.key, Duration::from_millis(ttl_ms))
+            .map(operations::found)
+    })
+}
+
+/// `spl_persist`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_persist(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.persist(scratch.key).map(i32::from)
+    })
+}
+
+/// `spl_ttl`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_ttl(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let Some(left) = operations::ttl_ms(store, scratch.key)? else {
+            return Ok(SPL_NO_KEY);
+        };
+        scratch.result[..8].copy_from_slice(&left.to_ne_bytes());
+        Ok(SPL_OK)
+    })
+}
+
+/// `spl_pin`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_pin(store: *const SplStore, key_len: u32, on: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        store.pin(scratch.key, operations::switch(on)?).map(operations::found)
+    })
+}
+
+/// `spl_labels`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_labels(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let Some(labels) = store.labels(scratch.key)? else {
+            return Ok(SPL_NO_KEY);
+        };
+        scratch.result[..8].copy_from_slice(&labels.to_ne_bytes());
+        Ok(SPL_OK)
+    })
+}
+
+/// `spl_label`: two `uint64_t` at `SPL_SCRATCH_RESULT`, the labels to add and those to remove; where the first stands, all that the key has
+/// then are put.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_label(store: *const SplStore, key_len: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let number = |at: usize| u64::from_ne_bytes(scratch.result[at..at + 8].try_into().unwrap_or_default());
+        let Some(labels) = store.label(scratch.key, number(0), number(8))? else {
+            return Ok(SPL_NO_KEY);
+        };
+        scratch.result[..8].copy_from_slice(&labels.to_ne_bytes());
+        Ok(SPL_OK)
     })
 }

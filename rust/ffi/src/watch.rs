@@ -7,9 +7,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use splinter::{Change, Error, Event, EventKind, Pattern, Selector, Store, WatchOptions};
 
 use crate::{
-    SPL_CHANGE_CURRENT, SPL_CHANGE_EXPIRED, SPL_CHANGE_LOST, SPL_CHANGE_SET, SPL_CHANGE_UNSET, SPL_CHANGE_VANISHED,
-    SPL_NO_VALUE, SPL_OK, SPL_PATTERN_GLOB, SPL_PATTERN_KEY, SPL_PATTERN_KEYS, SPL_PATTERN_PREFIX, SPL_WATCH_FROM,
-    SPL_WATCH_INITIAL, SPL_WATCH_VALUES, SplChange, SplError, SplStore, explained, guarded, handle, input, invalid,
+    SPL_CHANGE_APPENDED, SPL_CHANGE_ATTRIBUTES, SPL_CHANGE_CURRENT, SPL_CHANGE_EVICTED, SPL_CHANGE_EXPIRED,
+    SPL_CHANGE_LOST, SPL_CHANGE_SET, SPL_CHANGE_UNSET, SPL_CHANGE_VANISHED, SPL_NO_VALUE, SPL_OK, SPL_PATTERN_GLOB,
+    SPL_PATTERN_KEY, SPL_PATTERN_KEYS, SPL_PATTERN_PREFIX, SPL_WATCH_APPENDED, SPL_WATCH_FROM, SPL_WATCH_INITIAL,
+    SPL_WATCH_LABELS, SPL_WATCH_VALUES, SplChange, SplError, SplStore, explained, guarded, handle, input, invalid,
     output,
 };
 
@@ -28,6 +29,7 @@ struct Record {
     epoch: u64,
     key: Arc<str>,
     value: Option<Vec<u8>>,
+    offset: usize,
 }
 
 impl From<Event> for Record {
@@ -37,11 +39,13 @@ impl From<Event> for Record {
                 EventKind::Set => SPL_CHANGE_SET,
                 EventKind::Unset => SPL_CHANGE_UNSET,
                 EventKind::Expired => SPL_CHANGE_EXPIRED,
+                EventKind::Evicted => SPL_CHANGE_EVICTED,
             },
             seq: event.sequence,
             epoch: event.epoch,
             key: event.key,
             value: event.value,
+            offset: event.offset,
         }
     }
 }
@@ -52,6 +56,9 @@ impl Record {
             Change::Set { sequence, key, epoch } => (SPL_CHANGE_SET, sequence, epoch, key),
             Change::Unset { sequence, key, epoch } => (SPL_CHANGE_UNSET, sequence, epoch, key),
             Change::Expired { sequence, key, epoch } => (SPL_CHANGE_EXPIRED, sequence, epoch, key),
+            Change::Appended { sequence, key, epoch } => (SPL_CHANGE_APPENDED, sequence, epoch, key),
+            Change::Evicted { sequence, key, epoch } => (SPL_CHANGE_EVICTED, sequence, epoch, key),
+            Change::Attributes { sequence, key, epoch } => (SPL_CHANGE_ATTRIBUTES, sequence, epoch, key),
             Change::Vanished { sequence } => (SPL_CHANGE_VANISHED, sequence, 0, Arc::default()),
             Change::Lost { sequence, count } => (SPL_CHANGE_LOST, sequence, count, Arc::default()),
             Change::Current { sequence, key, epoch } => (SPL_CHANGE_CURRENT, sequence, epoch, key),
@@ -61,13 +68,13 @@ impl Record {
                 });
             }
         };
-        let value = None;
         Ok(Self {
             kind,
             seq,
             epoch,
             key,
-            value,
+            value: None,
+            offset: 0,
         })
     }
 
@@ -84,7 +91,7 @@ impl Record {
     fn write(&self, room: &mut [u8]) {
         let value = self.value.as_deref().unwrap_or_default();
         let value_len = self.value.as_ref().map_or(SPL_NO_VALUE, |value| value.len() as u32);
-        let head = [self.kind, self.key.len() as u32, value_len, 0];
+        let head = [self.kind, self.key.len() as u32, value_len, self.offset as u32];
         room[..8].copy_from_slice(&self.seq.to_ne_bytes());
         room[8..16].copy_from_slice(&self.epoch.to_ne_bytes());
         for (to, number) in room[16..32].chunks_exact_mut(4).zip(head) {
@@ -209,7 +216,7 @@ pub unsafe extern "C" fn spl_selector(store: *const SplStore, error: *mut SplErr
 
 /// Watches keys, which need not exist yet: for each that has changed, `spl_next` delivers its newest state. `kind` is one of the
 /// `SPL_PATTERN_` numbers, `flags` are `SPL_WATCH_` bits. Returns the watch's number, which is never used again. It needs
-/// `spl_selector`.
+/// `spl_selector`. With `SPL_WATCH_LABELS` the labels stand behind `from`, as a second number.
 ///
 /// Changes that come faster than they are taken are folded into one, and the epochs tell; the last state of a key is always
 /// delivered. What is changed after this call has returned is never missed, except that a key which comes and goes between two
@@ -217,7 +224,8 @@ pub unsafe extern "C" fn spl_selector(store: *const SplStore, error: *mut SplErr
 ///
 /// # Safety
 ///
-/// `store` is NULL or open; the pointers are valid for their lengths, `from` for reading, or NULL.
+/// `store` is NULL or open; the pointers are valid for their lengths, `from` for reading one number, or two with
+/// `SPL_WATCH_LABELS`, or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn spl_watch(
     store: *const SplStore,
@@ -231,7 +239,8 @@ pub unsafe extern "C" fn spl_watch(
     let watch = || {
         // SAFETY: as the caller promises.
         let (store, text) = unsafe { (handle(store)?, input(pattern, pattern_len)?) };
-        if flags & !(SPL_WATCH_VALUES | SPL_WATCH_INITIAL | SPL_WATCH_FROM) != 0 {
+        let known = SPL_WATCH_VALUES | SPL_WATCH_INITIAL | SPL_WATCH_FROM | SPL_WATCH_APPENDED | SPL_WATCH_LABELS;
+        if flags & !known != 0 {
             return Err(invalid("flags has unknown bits"));
         }
         let text = std::str::from_utf8(text).map_err(|_| Error::KeyInvalid {
@@ -246,7 +255,15 @@ pub unsafe extern "C" fn spl_watch(
         };
         let mut options = WatchOptions::new()
             .values(flags & SPL_WATCH_VALUES != 0)
-            .initial(flags & SPL_WATCH_INITIAL != 0);
+            .initial(flags & SPL_WATCH_INITIAL != 0)
+            .appended(flags & SPL_WATCH_APPENDED != 0);
+        if flags & SPL_WATCH_LABELS != 0 {
+            if from.is_null() {
+                return Err(invalid("from is NULL"));
+            }
+            // SAFETY: as the caller promises, there are two numbers; they need not be aligned.
+            options = options.labels(unsafe { from.add(1).read_unaligned() });
+        }
         // SAFETY: as the caller promises.
         if let Some(from) = unsafe { start(flags, from)? } {
             options = options.from(from);
