@@ -119,6 +119,9 @@ fn measure(args: &LatencyArgs, interrupts: &Interrupts) -> Result<Vec<Duration>,
     let mut echo = spawn(args, store.path().as_os_str())?;
     let mut round_trips = Vec::with_capacity(args.count as usize);
     for number in 1..=u64::from(WARM_UP + args.count) {
+        if interrupts.came() {
+            return Err(interrupted());
+        }
         let start = Instant::now();
         store.set(PING, number.to_le_bytes())?;
         while !store.poll_since(PONG, epoch, SLICE)? {
@@ -134,10 +137,14 @@ fn measure(args: &LatencyArgs, interrupts: &Interrupts) -> Result<Vec<Duration>,
     Ok(round_trips)
 }
 
+fn interrupted() -> Failure {
+    Failure::new(Code::Usage, "interrupted; nothing was measured")
+}
+
 fn check(echo: &mut Echo, interrupts: &Interrupts, since: Instant) -> Result<(), Failure> {
     let other_side = |what: &str| Failure::new(Code::TimedOut, format!("the other process {what}"));
     if interrupts.came() {
-        return Err(Failure::new(Code::Usage, "interrupted"));
+        return Err(interrupted());
     }
     match echo.0.try_wait() {
         Ok(None) if since.elapsed() < PATIENCE => Ok(()),
