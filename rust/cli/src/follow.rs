@@ -24,6 +24,8 @@ struct Ends {
     left: Option<u64>,
     /// Whether it was told that the store has lost its name.
     is_removal_told: bool,
+    /// When it was looked around last.
+    looked: Instant,
 }
 
 impl Ends {
@@ -34,6 +36,7 @@ impl Ends {
             interrupts,
             left: count,
             is_removal_told: false,
+            looked: Instant::now(),
         })
     }
 
@@ -49,6 +52,7 @@ impl Ends {
 
     /// Looks around while nothing happens.
     fn look(&mut self, command: &str, store: &Store) -> Result<(), Failure> {
+        self.looked = Instant::now();
         if nobody_reads() {
             return Err(Failure::NobodyReads);
         }
@@ -206,6 +210,10 @@ fn feed(
             Err(error) => return Err(error.into()),
         };
         if !is_meant(&change, &session.prefix) {
+            // Nothing is written that would tell.
+            if ends.looked.elapsed() >= SLICE {
+                ends.look(command, &store)?;
+            }
             continue;
         }
         let time = with_time.then(SystemTime::now);

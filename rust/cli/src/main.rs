@@ -71,11 +71,15 @@ fn run(arguments: Vec<OsString>, is_terminal: bool) -> Result<u8, Failure> {
         return print(&(version(&program.name) + "\n"));
     }
     if invocation.program.list_modules {
-        return print(&table::summary());
+        return print(&if invocation.line.json {
+            format!("{}\n", table::abouts())
+        } else {
+            table::summary()
+        });
     }
     let history = History::new(&invocation.program)?;
     let prefix = invocation.line.prefix.clone();
-    let mut session = Session::new(&program, &invocation.store, prefix, history);
+    let mut session = Session::new(&program, &invocation.store, prefix, history)?;
     let Some(command) = invocation.command else {
         if program.is_interactive && !invocation.program.no_repl {
             return interactive::run(&mut session, &invocation.line);

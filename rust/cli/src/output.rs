@@ -70,7 +70,6 @@ impl<'a> Output<'a> {
     pub(crate) fn show(&mut self, answer: &Answer) -> io::Result<()> {
         match answer {
             // These look the same in every format.
-            Answer::Text(text) => return self.to.write_all(text.as_bytes()),
             Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd => return self.export(answer),
             Answer::Clear if self.is_terminal => return self.to.write_all(b"\x1b[H\x1b[2J\x1b[3J"),
             Answer::Clear => return Ok(()),
@@ -158,12 +157,12 @@ impl<'a> Output<'a> {
                 }
                 self.to.write_all(b"\n")
             }
-            Answer::Connected(_) | Answer::Stored { .. } | Answer::AutoVacuum { is_new: true, .. } => Ok(()),
-            Answer::Text(_)
-            | Answer::Clear
-            | Answer::ExportStart { .. }
-            | Answer::ExportedKey { .. }
-            | Answer::ExportEnd => Ok(()),
+            Answer::Text(text) | Answer::Help { text, .. } => self.to.write_all(text.as_bytes()),
+            Answer::Connected(_)
+            | Answer::Stored { .. }
+            | Answer::AutoVacuum { is_new: true, .. }
+            | Answer::Pages(_) => Ok(()),
+            Answer::Clear | Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd => Ok(()),
         }
     }
 
@@ -553,6 +552,8 @@ fn json_of(answer: &Answer) -> Value {
             .map(|(number, line)| json!({"number": number, "line": line}))
             .collect(),
         Answer::Text(text) => json!(text),
+        Answer::Help { about, .. } => about.clone(),
+        Answer::Pages(directory) => json!({"dir": directory.to_string_lossy()}),
         Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd | Answer::Clear => Value::Null,
     }
 }

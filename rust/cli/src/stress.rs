@@ -258,8 +258,11 @@ fn write(store: &Store, keys: &[String], max_bytes: usize, rest_us: u64, counter
                 Err(_) => &counters.errors,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-            if rest_us != 0 {
-                std::thread::sleep(Duration::from_micros(rest_us));
+            let mut left = Duration::from_micros(rest_us);
+            while !left.is_zero() && !counters.done.load(Ordering::Relaxed) {
+                let slice = left.min(TICK);
+                std::thread::sleep(slice);
+                left -= slice;
             }
         }
     }
