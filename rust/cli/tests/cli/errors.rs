@@ -314,8 +314,10 @@ fn what_is_not_allowed_is_told() {
     let readable = ["--persistent", "-u", "readable"];
     run(&[&readable[..], &["get", "key"]].concat()).prints("5:value\n\n");
     run(&[&readable[..], &["list", "--raw"]].concat()).prints("key\n");
-    run(&[&readable[..], &["set", "key", "other"]].concat())
-        .fails(9, "set: no permission to write to it; ask its owner for the right");
+    run(&[&readable[..], &["set", "key", "other"]].concat()).fails(
+        9,
+        "set: permission denied: the store was opened read-only; ask its owner for the right",
+    );
     for words in [
         &["-u", "hidden", "get", "key"][..],
         &["-u", "hidden", "list"],

@@ -1,6 +1,8 @@
 //! What goes on in a terminal, and how it ends: by keys, by signals, and when the terminal itself has gone.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::mpsc;
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
@@ -10,7 +12,7 @@ use crate::common::{PATIENCE, Place, until};
 
 /// Every command that goes on until it is told to end, and what shows that it has begun.
 const ENDLESS: [(&str, &str); 6] = [
-    ("top --interval-ms 20", "q quit"),
+    ("top --interval-ms 20", "WRITES/S"),
     ("watch key --initial", "5:value"),
     ("changes --from 0 --follow", "key"),
     ("monitor", "key"),
@@ -23,7 +25,7 @@ struct Pty {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     reader: Box<dyn Read + Send>,
-    writer: Box<dyn Write + Send>,
+    writer: File,
     settings: String,
     seen: String,
     /// While it lives, the program is killed if it takes too long, so that nobody waits for ever for what it shows.
@@ -47,6 +49,7 @@ impl Pty {
         command.env("SPLINTER_DEFAULT_STORE", &place.store);
         command.cwd(place.path(""));
         command.set_controlling_tty(is_controlling);
+        let settings = format!("{:?}", pair.master.get_termios());
         let child = pair.slave.spawn_command(command).unwrap();
         let mut killer = child.clone_killer();
         let (patience, is_over) = mpsc::channel();
@@ -56,10 +59,10 @@ impl Pty {
             }
         });
         Self {
-            settings: format!("{:?}", pair.master.get_termios()),
+            settings,
             child,
             reader: pair.master.try_clone_reader().unwrap(),
-            writer: pair.master.take_writer().unwrap(),
+            writer: writer_of(&*pair.master),
             master: pair.master,
             seen: String::new(),
             _patience: patience,
@@ -140,6 +143,14 @@ impl Pty {
     }
 }
 
+/// What writes to a terminal, and sends no end of a file when it is dropped, as that of the library does.
+fn writer_of(master: &dyn MasterPty) -> File {
+    let descriptor = master.as_raw_fd().unwrap();
+    // SAFETY: the descriptor is open as long as the terminal lives, which is longer than this function runs.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    borrowed.try_clone_to_owned().unwrap().into()
+}
+
 #[track_caller]
 fn ended(child: &mut (dyn Child + Send + Sync)) -> ExitStatus {
     let mut status = None;
@@ -202,7 +213,7 @@ fn a_terminal_that_vanishes_ends_whatever_goes_on_in_it() {
             let pty = Pty::endless(&place, line, mark, is_controlling);
             let pid = pty.child.process_id().unwrap();
             let status = pty.vanish();
-            assert_eq!(status.signal(), Some("Hangup"), "{line} {is_controlling}");
+            assert_eq!(status.signal(), Some("Hangup"), "{line} {is_controlling}: {status:?}");
             assert!(!left_by(pid));
         }
     }
@@ -211,13 +222,13 @@ fn a_terminal_that_vanishes_ends_whatever_goes_on_in_it() {
 #[test]
 fn a_terminal_that_vanishes_ends_top_in_whatever_state_it_is() {
     let place = place();
-    for (keys, mark) in [("p", "PAUSED"), ("/ke", "/ke"), ("?", "Any key goes back")] {
+    for (keys, mark) in [("p", "PAUSED"), ("/ke", "e_"), ("?", "goes")] {
         for is_controlling in [true, false] {
-            let mut pty = Pty::endless(&place, "top --interval-ms 3600000", "q quit", is_controlling);
+            let mut pty = Pty::endless(&place, "top --interval-ms 3600000", "WRITES/S", is_controlling);
             pty.send(keys);
             pty.read_until(mark);
             let status = pty.vanish();
-            assert_eq!(status.signal(), Some("Hangup"), "{keys} {is_controlling}");
+            assert_eq!(status.signal(), Some("Hangup"), "{keys} {is_controlling}: {status:?}");
         }
     }
 }
@@ -231,7 +242,7 @@ fn a_terminal_that_vanishes_ends_the_interactive_mode() {
             pty.read_until(&format!("{} #", place.store));
             pty.send(line);
             match line {
-                "top\r" => pty.read_until("q quit"),
+                "top\r" => pty.read_until("WRITES/S"),
                 "" => {}
                 _ => pty.read_until("5:value"),
             }
@@ -247,11 +258,12 @@ fn signals_that_top_has_caught_end_the_interactive_mode_again_after_it() {
     let mut pty = Pty::start(&place, "splinter_cli", "", true);
     pty.read_until(&format!("{} #", place.store));
     pty.send("top\r");
-    pty.read_until("q quit");
+    pty.read_until("WRITES/S");
     pty.send("q");
     // Back from the screen of its own, and at the prompt.
     pty.read_until("\x1b[?1049l");
-    pty.seen.clear();
+    let at = pty.seen.find("\x1b[?1049l").unwrap();
+    pty.seen.drain(..at);
     pty.read_until(&format!("{} #", place.store));
     pty.signal(Signal::TERM);
     assert_eq!(ended(&mut *pty.child).signal(), Some("Terminated"));
