@@ -38,7 +38,12 @@ function run(program: string, args: string[], env: Record<string, string> = {}, 
 }
 
 function install(args: string[] = [], status = 0) {
-  return run(fileURLToPath(new URL("../../scripts/install", import.meta.url)), ["--prefix", prefix, ...args], {}, status);
+  return run(
+    fileURLToPath(new URL("../../scripts/install", import.meta.url)),
+    ["--prefix", prefix, ...args],
+    {},
+    status,
+  );
 }
 
 /** Everything below the prefix that is no directory. */
@@ -105,20 +110,24 @@ test("Each page of the manual can be read", () => {
   }
 });
 
-test("An install over another leaves nothing of it that is no part of this one, and keeps what others put there", () => {
-  const foreign = "share/man/man1/another.1";
-  writeFileSync(join(prefix, foreign), "another program's\n");
-  mkdirSync(join(prefix, "share/old"));
-  writeFileSync(join(prefix, "share/old/file"), "of an earlier version\n");
-  appendFileSync(join(prefix, LIST), "share/old/file\n");
-  install();
-  assert.ok(!existsSync(join(prefix, "share/old")));
-  assert.deepEqual(files(), [...listed(), foreign].sort());
-  run(join(prefix, "bin/splinter_cli"), ["--version"]);
-  install(["--uninstall"]);
-  assert.deepEqual(files(), [foreign]);
-  rmSync(join(prefix, foreign));
-}, BUILD_PATIENCE_MS);
+test(
+  "An install over another leaves nothing of it that is no part of this one, and keeps what others put there",
+  () => {
+    const foreign = "share/man/man1/another.1";
+    writeFileSync(join(prefix, foreign), "another program's\n");
+    mkdirSync(join(prefix, "share/old"));
+    writeFileSync(join(prefix, "share/old/file"), "of an earlier version\n");
+    appendFileSync(join(prefix, LIST), "share/old/file\n");
+    install();
+    assert.ok(!existsSync(join(prefix, "share/old")));
+    assert.deepEqual(files(), [...listed(), foreign].sort());
+    run(join(prefix, "bin/splinter_cli"), ["--version"]);
+    install(["--uninstall"]);
+    assert.deepEqual(files(), [foreign]);
+    rmSync(join(prefix, foreign));
+  },
+  BUILD_PATIENCE_MS,
+);
 
 test("An uninstall leaves nothing, and has nothing to do the second time", () => {
   rmSync(prefix, { recursive: true });
