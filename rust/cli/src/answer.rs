@@ -98,6 +98,8 @@ pub(crate) struct Rates {
     pub(crate) changes_per_second: f64,
     pub(crate) changes: u64,
     pub(crate) keys: u64,
+    /// Of all keys, not only those behind the prefix.
+    pub(crate) slots_used: u64,
     pub(crate) slots: u32,
     pub(crate) value_bytes: u64,
     /// Watches, feeds and polls of all handles that may write: those that only read are not counted.

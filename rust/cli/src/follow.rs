@@ -251,16 +251,21 @@ pub(crate) fn stat(session: &mut Session, arguments: &StatArgs, output: &mut Out
             continue;
         }
         let header = store.header_snapshot()?;
-        let (mut keys, mut value_bytes) = (0, 0);
-        for entry in store.list_with_prefix(&session.prefix) {
-            keys += 1;
-            value_bytes += entry?.value_bytes as u64;
+        let (mut keys, mut slots_used, mut value_bytes) = (0, 0, 0);
+        for entry in store.list() {
+            let entry = entry?;
+            slots_used += 1;
+            if entry.key.starts_with(&session.prefix) {
+                keys += 1;
+                value_bytes += entry.value_bytes as u64;
+            }
         }
         let rates = Rates {
             time: SystemTime::now(),
             changes_per_second: header.epoch.saturating_sub(changes) as f64 / elapsed.as_secs_f64(),
             changes: header.epoch,
             keys,
+            slots_used,
             slots: header.geometry.slots(),
             value_bytes,
             watches: store.attached()?.iter().map(|handle| u64::from(handle.watches)).sum(),

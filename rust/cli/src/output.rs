@@ -306,7 +306,7 @@ impl<'a> Output<'a> {
             writeln!(
                 self.to,
                 "{:>12} {:>14} {:>10} {:>10} {:>15} {:>8} {:>8}",
-                "changes/s", "changes", "keys", "free", "value bytes", "watches", "repairs"
+                "changes/s", "changes", "keys", "used", "value bytes", "watches", "repairs"
             )?;
         }
         writeln!(
@@ -315,7 +315,7 @@ impl<'a> Output<'a> {
             rates.changes_per_second,
             rates.changes,
             rates.keys,
-            u64::from(rates.slots).saturating_sub(rates.keys),
+            rates.slots_used,
             rates.value_bytes,
             rates.watches,
             rates.repairs
@@ -542,6 +542,7 @@ fn json_of(answer: &Answer) -> Value {
             "changes_per_second": rates.changes_per_second,
             "changes": rates.changes,
             "keys": rates.keys,
+            "slots_used": rates.slots_used,
             "slots": rates.slots,
             "value_bytes": rates.value_bytes,
             "watches": rates.watches,

@@ -303,7 +303,7 @@ fn what_is_not_allowed_is_told() {
     ] {
         allow(name, mode);
     }
-    std::fs::set_permissions(&memory, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&memory, std::fs::Permissions::from_mode(0o000)).unwrap();
     let run = |words: &[&str]| -> Done {
         let mut command = place.program("program", words);
         if is_root {
