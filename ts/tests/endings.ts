@@ -47,11 +47,14 @@ export function endingTests({ test, Splinter, module, collectGarbage }: Suite): 
     const [threads, files] = [waitingThreads(), descriptors()];
     const watches = Array.from({ length: 1000 }, (_, i) => store.watch(i % 2 ? `key/${i}` : `key/${i}*`));
     const polls = Array.from({ length: 100 }, (_, i) => store.pollAsync(`key/${i}`));
+    await until(() => waitingThreads() > threads);
     assert.equal(waitingThreads(), threads + 1);
     assert.ok(descriptors() <= files + 4, `${descriptors()} descriptors, ${files} before`);
     for (let i = 0; i < 1000; i++) store.set(`key/${i}`, "");
     assert.ok((await soon(Promise.all(polls))).every((changed) => changed));
     for (const [i, watch] of watches.entries()) assert.equal((await takeOne(watch)).key, `key/${i}`);
+    // Whoever has delivered something is known.
+    assert.equal(waitingThreads(), threads + 1);
     store.close();
     await until(() => waitingThreads() === threads);
     assert.ok(descriptors() < files);

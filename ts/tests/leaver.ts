@@ -54,7 +54,8 @@ const ways: Record<string, (store: Store) => void | Promise<void>> = {
   /** Terminates threads that watch by handles of their own. */
   async terminate(store) {
     const channel = store.channel("chat");
-    const before = waitingThreads();
+    // The one of this store, which may not be known yet.
+    await until(() => waitingThreads() === 1, "No thread waits");
     for (let i = 0; i < 20; i++) {
       const thread = new Worker(new URL("./watcher.ts", import.meta.url), { workerData: { module, path: store.path } });
       await new Promise((resolve, reject) => {
@@ -65,7 +66,7 @@ const ways: Record<string, (store: Store) => void | Promise<void>> = {
       await thread.terminate();
     }
     // Deno leaves open what a terminated thread had adopted, so that the other end cannot know.
-    if (!module.includes("/deno/")) await until(() => waitingThreads() === before);
+    if (!module.includes("/deno/")) await until(() => waitingThreads() === 1, "Threads still wait");
     using watch = store.watch("mine");
     store.set("mine", "");
     await takeOne(watch);

@@ -42,10 +42,13 @@ export function start(job: Job): Promise<number | null> {
   return exitOf(spawn(program, args, { stdio: "inherit" }));
 }
 
-/** Runs a job, kills it if it does not end, and gives what it printed. */
+/**
+ * Runs a job, kills it if it does not end, and gives what it printed. It has time to lose its own patience first, and to
+ * say with what.
+ */
 export async function outcomeOf(job: Job): Promise<{ status: number | null; output: string; errors: string }> {
   const { program, args } = commandOf(job);
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], timeout: PATIENCE_MS });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 1.5 * PATIENCE_MS });
   let output = "";
   let errors = "";
   child.stdout.on("data", (text) => output += text);

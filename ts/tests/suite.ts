@@ -90,7 +90,10 @@ export async function takeOne<T>(watch: Watch<T>): Promise<T> {
   return (await take(watch, 1))[0];
 }
 
-/** How many threads wait for changes in this process. */
+/**
+ * How many threads wait for changes in this process. They are known by the name that each gives itself when it begins to
+ * run: one that was only just started may not be counted yet.
+ */
 export function waitingThreads(): number {
   return waiters().length;
 }

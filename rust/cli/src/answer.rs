@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use serde_json::Value;
 use splinter::{Change, CheckReport, Entry, Event, HeaderSnapshot, RepairReport, SlotSnapshot};
 
 /// One result of a command.
@@ -66,6 +67,13 @@ pub(crate) enum Answer {
     Rates(Rates),
     /// Lines of the history with their numbers.
     History(Vec<(usize, String)>),
+    /// Help, and what of it is for programs.
+    Help {
+        text: String,
+        about: Value,
+    },
+    /// The directory that manual pages were written into.
+    Pages(PathBuf),
     /// Something that is printed as it is.
     Text(String),
     Clear,
@@ -90,6 +98,8 @@ pub(crate) struct Rates {
     pub(crate) changes_per_second: f64,
     pub(crate) changes: u64,
     pub(crate) keys: u64,
+    /// Of all keys, not only those behind the prefix.
+    pub(crate) slots_used: u64,
     pub(crate) slots: u32,
     pub(crate) value_bytes: u64,
     /// Watches, feeds and polls of all handles that may write: those that only read are not counted.

@@ -390,11 +390,16 @@ fn help(session: &Session, command: Option<&str>) -> Result<Answer, Failure> {
     } else {
         (table::program(&session.program), format!("{} ", session.program))
     };
-    let help = match command {
-        Some(name) => table::help(table, &before, name).ok_or_else(|| unknown(name))?,
-        None => table.clone().render_help(),
+    let Some(name) = command else {
+        let text = table::styled(&table.clone().render_help());
+        let about = table::abouts();
+        return Ok(Answer::Help { text, about });
     };
-    Ok(Answer::Text(table::styled(&help)))
+    let mut about = table.find_subcommand(name).map(table::about).unwrap_or_default();
+    let help = table::help(table, &before, name).ok_or_else(|| unknown(name))?;
+    about["help"] = help.to_string().into();
+    let text = table::styled(&help);
+    Ok(Answer::Help { text, about })
 }
 
 fn unknown(command: &str) -> Failure {
@@ -429,7 +434,7 @@ fn man(session: &Session, command: Option<&str>, directory: Option<&Path>) -> Re
                 write_page(&command, directory, &format!("{}-{name}", session.program))?;
             }
         }
-        return Ok(Answer::Text(String::new()));
+        return Ok(Answer::Pages(directory.into()));
     }
     table.build();
     let page = match command {

@@ -88,9 +88,7 @@ impl Assistant {
 
     /// The command that was typed, and which of its words comes next.
     fn command(&self, words: &[String]) -> Option<(&clap::Command, usize, Option<&Arg>)> {
-        let at = words
-            .iter()
-            .position(|word| self.table.find_subcommand(word).is_some())?;
+        let at = table::command_at(&self.table, words)?;
         let command = self.table.find_subcommand(&words[at])?;
         let mut place = 0;
         let mut pending = None;
@@ -98,7 +96,7 @@ impl Assistant {
             if pending.take().is_some() {
                 continue;
             }
-            match option_of(command, word) {
+            match table::option_of(command, word) {
                 Some(option) => pending = Some(option).filter(|option| option.get_action().takes_values()),
                 None if word.starts_with("--") => {}
                 None => place += 1,
@@ -135,16 +133,6 @@ impl Assistant {
             _ => Some(Vec::new()),
         }
     }
-}
-
-/// The option of a command that a word is.
-fn option_of<'a>(command: &'a clap::Command, word: &str) -> Option<&'a Arg> {
-    let name = word.strip_prefix("--").filter(|name| !name.contains('='));
-    let letter = word.strip_prefix('-').filter(|name| name.chars().count() == 1);
-    command.get_arguments().find(|argument| {
-        let is_long = name.is_some() && argument.get_long() == name;
-        is_long || letter.is_some_and(|letter| argument.get_short() == letter.chars().next())
-    })
 }
 
 impl Completer for Assistant {

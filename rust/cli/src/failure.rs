@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use splinter::Error;
 
 use crate::escape;
+use crate::signals::nobody_reads;
 
 /// What a program ends with. The numbers never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,8 @@ impl From<Error> for Failure {
 /// Of writing the output.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
+        // A terminal that has gone fails otherwise than a pipe does.
+        if error.kind() == io::ErrorKind::BrokenPipe || nobody_reads() {
             Self::NobodyReads
         } else {
             Self::usage(format!("could not write the output: {error}"))

@@ -24,6 +24,8 @@ struct Ends {
     left: Option<u64>,
     /// Whether it was told that the store has lost its name.
     is_removal_told: bool,
+    /// When it was looked around last.
+    looked: Instant,
 }
 
 impl Ends {
@@ -34,6 +36,7 @@ impl Ends {
             interrupts,
             left: count,
             is_removal_told: false,
+            looked: Instant::now(),
         })
     }
 
@@ -49,6 +52,7 @@ impl Ends {
 
     /// Looks around while nothing happens.
     fn look(&mut self, command: &str, store: &Store) -> Result<(), Failure> {
+        self.looked = Instant::now();
         if nobody_reads() {
             return Err(Failure::NobodyReads);
         }
@@ -206,6 +210,10 @@ fn feed(
             Err(error) => return Err(error.into()),
         };
         if !is_meant(&change, &session.prefix) {
+            // Nothing is written that would tell.
+            if ends.looked.elapsed() >= SLICE {
+                ends.look(command, &store)?;
+            }
             continue;
         }
         let time = with_time.then(SystemTime::now);
@@ -243,16 +251,21 @@ pub(crate) fn stat(session: &mut Session, arguments: &StatArgs, output: &mut Out
             continue;
         }
         let header = store.header_snapshot()?;
-        let (mut keys, mut value_bytes) = (0, 0);
-        for entry in store.list_with_prefix(&session.prefix) {
-            keys += 1;
-            value_bytes += entry?.value_bytes as u64;
+        let (mut keys, mut slots_used, mut value_bytes) = (0, 0, 0);
+        for entry in store.list() {
+            let entry = entry?;
+            slots_used += 1;
+            if entry.key.starts_with(&session.prefix) {
+                keys += 1;
+                value_bytes += entry.value_bytes as u64;
+            }
         }
         let rates = Rates {
             time: SystemTime::now(),
             changes_per_second: header.epoch.saturating_sub(changes) as f64 / elapsed.as_secs_f64(),
             changes: header.epoch,
             keys,
+            slots_used,
             slots: header.geometry.slots(),
             value_bytes,
             watches: store.attached()?.iter().map(|handle| u64::from(handle.watches)).sum(),

@@ -1,6 +1,6 @@
 //! The interactive mode: lines from a terminal, with editing and history, or from a pipe.
 
-use std::io::{self, BufRead, BufWriter, IsTerminal};
+use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use rustyline::config::{BellStyle, ColorMode};
@@ -13,6 +13,7 @@ use crate::complete::Assistant;
 use crate::failure::{Failure, tell};
 use crate::output::{Format, Output, colours, shown};
 use crate::session::{History, Session};
+use crate::signals::nobody_reads;
 use crate::table::{self, Command, LineOptions, Parsed};
 
 /// Whether there will be another line.
@@ -23,7 +24,7 @@ enum Next {
 }
 
 /// Reads and runs lines to their end, and returns the exit code.
-pub(crate) fn run(session: &mut Session, options: &LineOptions) -> u8 {
+pub(crate) fn run(session: &mut Session, options: &LineOptions) -> Result<u8, Failure> {
     session.is_interactive = true;
     if io::stdin().is_terminal() {
         edit(session, options)
@@ -33,7 +34,7 @@ pub(crate) fn run(session: &mut Session, options: &LineOptions) -> u8 {
 }
 
 /// Runs the lines of a pipe or a file. The exit code is that of the last command that failed.
-fn read(session: &mut Session, options: &LineOptions) -> u8 {
+fn read(session: &mut Session, options: &LineOptions) -> Result<u8, Failure> {
     let mut last_failure = 0;
     loop {
         let mut line = Vec::new();
@@ -42,8 +43,7 @@ fn read(session: &mut Session, options: &LineOptions) -> u8 {
             Ok(0) => break,
             Ok(_) => {}
             Err(error) => {
-                tell(&format!("could not read the standard input: {error}"));
-                return 1;
+                return Err(Failure::usage(format!("could not read the standard input: {error}")));
             }
         }
         let done = match String::from_utf8(line) {
@@ -52,32 +52,29 @@ fn read(session: &mut Session, options: &LineOptions) -> u8 {
         };
         match done {
             Ok(Next::Line) => {}
-            Ok(Next::End) | Err(Failure::NobodyReads) => break,
+            Ok(Next::End) => break,
+            Err(Failure::NobodyReads) => return Err(Failure::NobodyReads),
             Err(Failure::Told { code, message }) => {
                 tell(&message);
                 last_failure = code as u8;
             }
         }
     }
-    last_failure
+    Ok(last_failure)
 }
 
 /// Talks with somebody at a terminal.
-fn edit(session: &mut Session, options: &LineOptions) -> u8 {
-    let mut editor = match editor(&session.history) {
-        Ok(editor) => editor,
-        Err(error) => {
-            tell(&format!("could not prepare the terminal: {error}"));
-            return 1;
-        }
-    };
+fn edit(session: &mut Session, options: &LineOptions) -> Result<u8, Failure> {
+    let mut editor =
+        editor(&session.history).map_err(|error| Failure::usage(format!("could not prepare the terminal: {error}")))?;
     if let Some(file) = &session.history.file
         && file.exists()
         && let Err(error) = editor.load_history(file)
     {
         tell(&format!("the history \"{}\" cannot be read: {error}", shown(file)));
     }
-    println!("{}\nTo quit, press ctrl-c or ctrl-d.", crate::version(&session.program));
+    let version = crate::version(&session.program);
+    writeln!(io::stdout(), "{version}\nTo quit, press ctrl-c or ctrl-d.")?;
     let mut last_code = 0;
     if session.has_name()
         && let Err(Failure::Told { code, message }) = session.store()
@@ -91,11 +88,10 @@ fn edit(session: &mut Session, options: &LineOptions) -> u8 {
         editor.set_helper(Some(Assistant::new(session)));
         let line = match editor.readline(&prompt(session, last_code)) {
             Ok(line) => line,
-            Err(ReadlineError::Interrupted | ReadlineError::Eof) => return 0,
-            Err(error) => {
-                tell(&format!("could not read a line: {error}"));
-                return 1;
-            }
+            // One that has gone ends as somebody who quits does.
+            Err(_) if nobody_reads() => return Err(Failure::NobodyReads),
+            Err(ReadlineError::Interrupted | ReadlineError::Eof) => return Ok(0),
+            Err(error) => return Err(Failure::usage(format!("could not read a line: {error}"))),
         };
         if let Some(file) = &session.history.file
             && is_history_kept
@@ -107,7 +103,8 @@ fn edit(session: &mut Session, options: &LineOptions) -> u8 {
         session.lines = Some(editor.history().iter().cloned().collect());
         match run_line(session, options, &line) {
             Ok(Next::Line) => last_code = 0,
-            Ok(Next::End) | Err(Failure::NobodyReads) => return 0,
+            Ok(Next::End) => return Ok(0),
+            Err(Failure::NobodyReads) => return Err(Failure::NobodyReads),
             Err(Failure::Told { code, message }) => {
                 tell(&message);
                 last_code = code as u8;

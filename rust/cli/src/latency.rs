@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::process::{CommandExt, parent_id};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use splinter::{OpenOptions, Store};
 
@@ -119,6 +120,9 @@ fn measure(args: &LatencyArgs, interrupts: &Interrupts) -> Result<Vec<Duration>,
     let mut echo = spawn(args, store.path().as_os_str())?;
     let mut round_trips = Vec::with_capacity(args.count as usize);
     for number in 1..=u64::from(WARM_UP + args.count) {
+        if interrupts.came() {
+            return Err(interrupted());
+        }
         let start = Instant::now();
         store.set(PING, number.to_le_bytes())?;
         while !store.poll_since(PONG, epoch, SLICE)? {
@@ -134,10 +138,14 @@ fn measure(args: &LatencyArgs, interrupts: &Interrupts) -> Result<Vec<Duration>,
     Ok(round_trips)
 }
 
+fn interrupted() -> Failure {
+    Failure::new(Code::Usage, "interrupted; nothing was measured")
+}
+
 fn check(echo: &mut Echo, interrupts: &Interrupts, since: Instant) -> Result<(), Failure> {
     let other_side = |what: &str| Failure::new(Code::TimedOut, format!("the other process {what}"));
     if interrupts.came() {
-        return Err(Failure::new(Code::Usage, "interrupted"));
+        return Err(interrupted());
     }
     match echo.0.try_wait() {
         Ok(None) if since.elapsed() < PATIENCE => Ok(()),
@@ -156,7 +164,8 @@ fn spawn(args: &LatencyArgs, path: &OsStr) -> Result<Echo, Failure> {
     command
         .arg("--echo")
         .arg(path)
-        .stdin(Stdio::null())
+        // Its end tells that this process has ended, even if that was before the other one looked.
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .map(Echo)
@@ -167,7 +176,6 @@ fn spawn(args: &LatencyArgs, path: &OsStr) -> Result<Echo, Failure> {
 fn echo(store: &Store) -> Result<(), Failure> {
     let mut number = [0; 8];
     let mut seen = 0;
-    let parent = parent_id();
     loop {
         let epoch = store.epoch(PING)?.unwrap_or(0);
         store.get(PING, &mut number)?;
@@ -180,11 +188,18 @@ fn echo(store: &Store) -> Result<(), Failure> {
             store.set(PONG, number)?;
         }
         while !store.poll_since(PING, epoch, SLICE)? {
-            if parent_id() != parent {
+            if is_alone() {
                 return Ok(());
             }
         }
     }
+}
+
+/// Whether the process at the other end of the standard input has ended. It never writes into it.
+fn is_alone() -> bool {
+    let stdin = rustix::stdio::stdin();
+    let mut descriptors = [PollFd::new(&stdin, PollFlags::empty())];
+    poll(&mut descriptors, Some(&Timespec::default())).is_ok() && !descriptors[0].revents().is_empty()
 }
 
 #[cfg(test)]

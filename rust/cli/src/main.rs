@@ -44,9 +44,16 @@ fn version(name: &str) -> String {
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match run(arguments) {
+    // Asked now, for one that has gone is none any more.
+    let is_terminal = io::stdout().is_terminal();
+    match run(arguments, is_terminal) {
         Ok(code) => code.into(),
-        Err(Failure::NobodyReads) => ExitCode::SUCCESS,
+        Err(Failure::NobodyReads) => {
+            if is_terminal {
+                signals::hang_up();
+            }
+            ExitCode::SUCCESS
+        }
         Err(Failure::Told { code, message }) => {
             tell(&message);
             (code as u8).into()
@@ -54,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Vec<OsString>) -> Result<u8, Failure> {
+fn run(arguments: Vec<OsString>, is_terminal: bool) -> Result<u8, Failure> {
     let program = Program::called(arguments.first().map(OsString::as_os_str));
     let invocation = match table::parse_invocation(&program.name, arguments)? {
         Parsed::Run(invocation) => invocation,
@@ -64,21 +71,24 @@ fn run(arguments: Vec<OsString>) -> Result<u8, Failure> {
         return print(&(version(&program.name) + "\n"));
     }
     if invocation.program.list_modules {
-        return print(&table::summary());
+        return print(&if invocation.line.json {
+            format!("{}\n", table::abouts())
+        } else {
+            table::summary()
+        });
     }
     let history = History::new(&invocation.program)?;
     let prefix = invocation.line.prefix.clone();
-    let mut session = Session::new(&program, &invocation.store, prefix, history);
+    let mut session = Session::new(&program, &invocation.store, prefix, history)?;
     let Some(command) = invocation.command else {
         if program.is_interactive && !invocation.program.no_repl {
-            return Ok(interactive::run(&mut session, &invocation.line));
+            return interactive::run(&mut session, &invocation.line);
         }
         let name = program.name;
         return Err(Failure::usage(format!(
             "{name}: no command; \"{name} help\" lists them"
         )));
     };
-    let is_terminal = io::stdout().is_terminal();
     let mut to = BufWriter::new(io::stdout().lock());
     let mut output = Output::new(&mut to, Format::from(&invocation.line), is_terminal);
     commands::run(&mut session, &command, &mut output)?;

@@ -70,7 +70,6 @@ impl<'a> Output<'a> {
     pub(crate) fn show(&mut self, answer: &Answer) -> io::Result<()> {
         match answer {
             // These look the same in every format.
-            Answer::Text(text) => return self.to.write_all(text.as_bytes()),
             Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd => return self.export(answer),
             Answer::Clear if self.is_terminal => return self.to.write_all(b"\x1b[H\x1b[2J\x1b[3J"),
             Answer::Clear => return Ok(()),
@@ -158,12 +157,12 @@ impl<'a> Output<'a> {
                 }
                 self.to.write_all(b"\n")
             }
-            Answer::Connected(_) | Answer::Stored { .. } | Answer::AutoVacuum { is_new: true, .. } => Ok(()),
-            Answer::Text(_)
-            | Answer::Clear
-            | Answer::ExportStart { .. }
-            | Answer::ExportedKey { .. }
-            | Answer::ExportEnd => Ok(()),
+            Answer::Text(text) | Answer::Help { text, .. } => self.to.write_all(text.as_bytes()),
+            Answer::Connected(_)
+            | Answer::Stored { .. }
+            | Answer::AutoVacuum { is_new: true, .. }
+            | Answer::Pages(_) => Ok(()),
+            Answer::Clear | Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd => Ok(()),
         }
     }
 
@@ -307,7 +306,7 @@ impl<'a> Output<'a> {
             writeln!(
                 self.to,
                 "{:>12} {:>14} {:>10} {:>10} {:>15} {:>8} {:>8}",
-                "changes/s", "changes", "keys", "free", "value bytes", "watches", "repairs"
+                "changes/s", "changes", "keys", "used", "value bytes", "watches", "repairs"
             )?;
         }
         writeln!(
@@ -316,7 +315,7 @@ impl<'a> Output<'a> {
             rates.changes_per_second,
             rates.changes,
             rates.keys,
-            u64::from(rates.slots).saturating_sub(rates.keys),
+            rates.slots_used,
             rates.value_bytes,
             rates.watches,
             rates.repairs
@@ -543,6 +542,7 @@ fn json_of(answer: &Answer) -> Value {
             "changes_per_second": rates.changes_per_second,
             "changes": rates.changes,
             "keys": rates.keys,
+            "slots_used": rates.slots_used,
             "slots": rates.slots,
             "value_bytes": rates.value_bytes,
             "watches": rates.watches,
@@ -553,6 +553,8 @@ fn json_of(answer: &Answer) -> Value {
             .map(|(number, line)| json!({"number": number, "line": line}))
             .collect(),
         Answer::Text(text) => json!(text),
+        Answer::Help { about, .. } => about.clone(),
+        Answer::Pages(directory) => json!({"dir": directory.to_string_lossy()}),
         Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd | Answer::Clear => Value::Null,
     }
 }

@@ -100,19 +100,31 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(program: &Program, options: &StoreOptions, prefix: Option<String>, history: History) -> Self {
+    pub(crate) fn new(
+        program: &Program,
+        options: &StoreOptions,
+        prefix: Option<String>,
+        history: History,
+    ) -> Result<Self, Failure> {
         let name = options.store_used.clone();
-        let prefix = prefix.or_else(|| environment("SPLINTER_NS_PREFIX").and_then(|text| text.into_string().ok()));
-        Self {
+        let prefix = match (prefix, environment("SPLINTER_NS_PREFIX")) {
+            (Some(prefix), _) => prefix,
+            (None, None) => String::new(),
+            // Without it other keys would be meant.
+            (None, Some(text)) => text
+                .into_string()
+                .map_err(|_| Failure::usage("SPLINTER_NS_PREFIX is not UTF-8, which keys are; set it anew"))?,
+        };
+        Ok(Self {
             kind: program.kind(options),
             name: name.or_else(|| environment("SPLINTER_DEFAULT_STORE").map(PathBuf::from)),
             store: None,
-            prefix: prefix.unwrap_or_default(),
+            prefix,
             program: program.name.clone(),
             is_interactive: false,
             history,
             lines: None,
-        }
+        })
     }
 
     /// A key as the store has it.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use splinter::{OpenOptions, Store};
+use splinter::{Error, OpenOptions, Store};
 
 use crate::failure::{Code, Failure};
-use crate::signals::Interrupts;
+use crate::output::shown;
+use crate::signals::{Interrupts, Terminations};
 
 /// Key, version and length before the pattern, the checksum behind it.
 const FRAME_BYTES: usize = 32;
@@ -60,6 +61,8 @@ struct Figures {
     duration_ms: u64,
     writes: u64,
     writes_per_second: u64,
+    /// Writes that found the key locked, and waited for it.
+    retries: u64,
     reads: u64,
     reads_per_second: u64,
     bytes_read: u64,
@@ -72,6 +75,7 @@ struct Figures {
 struct Counters {
     done: AtomicBool,
     writes: AtomicU64,
+    retries: AtomicU64,
     reads: AtomicU64,
     bytes_read: AtomicU64,
     errors: AtomicU64,
@@ -106,6 +110,8 @@ pub(crate) fn run(args: &StressArgs, memory: bool, json: bool, out: &mut dyn Wri
         .store
         .clone()
         .unwrap_or_else(|| format!("splinter_stress_{}", std::process::id()).into());
+    // Obeyed once the store is removed.
+    let terminations = Terminations::catch()?;
     let store = OpenOptions::new()
         .memory(memory)
         .slots(slots)
@@ -115,28 +121,37 @@ pub(crate) fn run(args: &StressArgs, memory: bool, json: bool, out: &mut dyn Wri
         path: store.path(),
         keep: args.keep,
     };
-    let interrupts = Interrupts::catch().map_err(Failure::from)?;
-    let figures = torture(args, &store, &interrupts)?;
-    if json {
-        serde_json::to_writer(&mut *out, &figures).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else if !args.quiet || figures.is_wrong() {
-        figures.write(out)?;
-        if args.keep {
-            writeln!(out, "{:<20}{}", "store:", store.path().display())?;
-        }
+    let interrupts = Interrupts::catch()?;
+    let figures = torture(args, &store, || interrupts.came() || terminations.came())?;
+    if terminations.came() {
+        return Ok(());
     }
+    let told = figures.tell(args, &store, json, out);
     if figures.is_wrong() {
         let (torn, errors) = (figures.integrity_failures, figures.errors);
         let message = format!("{torn} values were not as they were written, {errors} operations failed");
         return Err(Failure::new(Code::Usage, message));
     }
-    Ok(())
+    Ok(told?)
 }
 
 impl Figures {
     fn is_wrong(&self) -> bool {
         self.integrity_failures != 0 || self.errors != 0
+    }
+
+    fn tell(&self, args: &StressArgs, store: &Store, json: bool, out: &mut dyn Write) -> io::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, self)?;
+            return writeln!(out);
+        }
+        if !args.quiet || self.is_wrong() {
+            self.write(out)?;
+            if args.keep {
+                writeln!(out, "{:<20}{}", "store:", shown(store.path()))?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -145,6 +160,7 @@ impl Figures {
         line("keys:", self.keys.to_string())?;
         line("duration:", format!("{} ms", self.duration_ms))?;
         line("writes:", format!("{} ({}/s)", self.writes, self.writes_per_second))?;
+        line("retries:", self.retries.to_string())?;
         line("reads:", format!("{} ({}/s)", self.reads, self.reads_per_second))?;
         line("bytes read:", self.bytes_read.to_string())?;
         line("errors:", self.errors.to_string())?;
@@ -152,7 +168,7 @@ impl Figures {
     }
 }
 
-fn torture(args: &StressArgs, store: &Store, interrupts: &Interrupts) -> Result<Figures, Failure> {
+fn torture(args: &StressArgs, store: &Store, is_ended: impl Fn() -> bool) -> Result<Figures, Failure> {
     let keys: Vec<String> = (0..args.keys).map(|number| format!("stress/{number}")).collect();
     let max_bytes = args.max_value as usize;
     let mut value = Vec::new();
@@ -171,7 +187,7 @@ fn torture(args: &StressArgs, store: &Store, interrupts: &Interrupts) -> Result<
             scope.spawn(move || read(store, keys, max_bytes, seed, counters));
         }
         while let Some(left) = duration.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
-            if interrupts.came() {
+            if is_ended() {
                 break;
             }
             let elapsed = start.elapsed();
@@ -196,6 +212,7 @@ fn torture(args: &StressArgs, store: &Store, interrupts: &Interrupts) -> Result<
         duration_ms: elapsed.as_millis() as u64,
         writes: count(&counters.writes),
         writes_per_second: rate(count(&counters.writes), elapsed),
+        retries: count(&counters.retries),
         reads: count(&counters.reads),
         reads_per_second: rate(count(&counters.reads), elapsed),
         bytes_read: count(&counters.bytes_read),
@@ -228,13 +245,24 @@ fn write(store: &Store, keys: &[String], max_bytes: usize, rest_us: u64, counter
                 return;
             }
             fill(&mut value, number, version, max_bytes);
-            let counter = match store.set(key, &value) {
+            // A reader that has the key's lock for the moment.
+            let done = store.try_set(key, &value).or_else(|error| match error {
+                Error::Busy { .. } => {
+                    counters.retries.fetch_add(1, Ordering::Relaxed);
+                    store.set(key, &value)
+                }
+                error => Err(error),
+            });
+            let counter = match done {
                 Ok(_) => &counters.writes,
                 Err(_) => &counters.errors,
             };
             counter.fetch_add(1, Ordering::Relaxed);
-            if rest_us != 0 {
-                std::thread::sleep(Duration::from_micros(rest_us));
+            let mut left = Duration::from_micros(rest_us);
+            while !left.is_zero() && !counters.done.load(Ordering::Relaxed) {
+                let slice = left.min(TICK);
+                std::thread::sleep(slice);
+                left -= slice;
             }
         }
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::latency::LatencyArgs;
@@ -449,6 +450,44 @@ pub(crate) fn names() -> Vec<String> {
     names
 }
 
+/// Which of the words is the command, if it is one.
+pub(crate) fn command_at(table: &clap::Command, words: &[String]) -> Option<usize> {
+    let mut words = words.iter().enumerate();
+    while let Some((at, word)) = words.next() {
+        if !word.starts_with('-') {
+            return table.find_subcommand(word).map(|_| at);
+        }
+        if option_of(table, word).is_some_and(|option| option.get_action().takes_values()) {
+            words.next();
+        }
+    }
+    None
+}
+
+/// The option of a command that a word is.
+pub(crate) fn option_of<'a>(command: &'a clap::Command, word: &str) -> Option<&'a Arg> {
+    let name = word.strip_prefix("--").filter(|name| !name.contains('='));
+    let letter = word.strip_prefix('-').filter(|name| name.chars().count() == 1);
+    command.get_arguments().find(|argument| {
+        let is_long = name.is_some() && argument.get_long() == name;
+        is_long || letter.is_some_and(|letter| argument.get_short() == letter.chars().next())
+    })
+}
+
+/// What there is to know about a command, for programs.
+pub(crate) fn about(command: &clap::Command) -> Value {
+    json!({
+        "command": command.get_name(),
+        "aliases": command.get_visible_aliases().collect::<Vec<_>>(),
+        "about": command.get_about().map(ToString::to_string),
+    })
+}
+
+/// The same about all of them.
+pub(crate) fn abouts() -> Value {
+    line().get_subcommands().map(about).collect()
+}
+
 /// A line for each command.
 pub(crate) fn summary() -> String {
     let table = line();
@@ -488,8 +527,7 @@ fn finish<T>(
         Ok(parsed) => return Ok(Parsed::Run(parsed)),
         Err(error) => error,
     };
-    let names = names();
-    let command = words.iter().find(|word| names.contains(word));
+    let command = command_at(&table(), words).map(|at| &words[at]);
     if error.kind() == ErrorKind::DisplayHelp {
         let help = match command {
             Some(command) => help(table(), before, command),

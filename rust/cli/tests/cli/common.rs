@@ -198,7 +198,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    fn start(command: CommandBuilder, columns: u16) -> Self {
+    pub(crate) fn start(command: CommandBuilder, columns: u16) -> Self {
         let size = PtySize {
             rows: 50,
             cols: columns,

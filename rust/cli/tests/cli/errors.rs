@@ -1,6 +1,7 @@
 //! Every way to fail: its exit code, and one line that says what to do.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use splinter::OpenOptions;
 
@@ -83,6 +84,21 @@ fn wrong_arguments_are_usage_errors() {
     let mut command = place.program("splinterctl", &["hist"]);
     let done: Done = command.env("SPLINTER_HISTORY_LEN", "x").output().unwrap().into();
     done.fails(1, "SPLINTER_HISTORY_LEN is \"x\": make it a number of lines");
+    // Neither is a key that is no text, nor a prefix, without which other keys would be meant.
+    use std::os::unix::ffi::OsStrExt;
+    let bad = std::ffi::OsStr::from_bytes(b"\xff");
+    let mut command = place.program("splinterctl", &["-u", &place.store, "get"]);
+    Done::from(command.arg(bad).output().unwrap()).fails(
+        1,
+        "get: invalid UTF-8 was detected in one or more arguments; see \"splinterctl help get\"",
+    );
+    let mut command = place.program("splinterctl", &["-u", &place.store, "set", "key", "value"]);
+    Done::from(command.env("SPLINTER_NS_PREFIX", bad).output().unwrap())
+        .fails(1, "SPLINTER_NS_PREFIX is not UTF-8, which keys are; set it anew");
+    place.line("-u list get").fails(
+        1,
+        "get: the following required arguments were not provided: <KEY>; see \"splinterctl help get\"",
+    );
     let done = place.line("changes --from 99");
     assert_eq!((done.code, done.stderr.lines().count()), (1, 1), "{done:?}");
 }
@@ -259,20 +275,76 @@ fn a_damaged_store_is_found_out() {
 
 #[test]
 fn what_is_not_allowed_is_told() {
-    // The superuser is allowed everything, so an immutable place is needed: a directory of the kernel's.
+    /// A user without rights, for the superuser is allowed everything.
+    const NOBODY: u32 = 65534;
+    let is_root = rustix::process::geteuid().is_root();
     let place = Place::new();
-    let run = |words: &[&str]| Done::from(place.program("splinterpctl", words).output().unwrap());
-    assert_eq!(run(&["init", "s", "8"]).code, 0);
-    assert_eq!(run(&["-u", "s", "set", "key", "value"]).code, 0);
-    let mut permissions = place.path("s").metadata().unwrap().permissions();
-    permissions.set_mode(0o444);
-    std::fs::set_permissions(place.path("s"), permissions).unwrap();
-    if rustix::process::geteuid().is_root() {
-        let done = run(&["init", "/proc/splinter"]);
-        assert!(matches!(done.code, 1 | 9), "{done:?}");
-        return;
+    let allow = |name: &str, mode: u32| {
+        std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("", 0o755);
+    // Wherever it was built, there it can be run by anybody.
+    std::fs::copy(env!("CARGO_BIN_EXE_splinterctl"), place.path("program")).unwrap();
+    allow("program", 0o755);
+    let own = |words: &[&str]| Done::from(place.program("splinterpctl", words).output().unwrap());
+    for name in ["hidden", "readable"] {
+        assert_eq!(own(&["init", name, "8"]).code, 0);
+        own(&["-u", name, "set", "key", "value"]).prints("");
     }
-    run(&["-u", "s", "get", "key"]).prints("5:value\n\n");
-    let done = run(&["-u", "s", "set", "key", "other"]);
+    assert_eq!(place.splinterctl(&["init", &place.store, "8"]).code, 0);
+    std::fs::write(place.path("export.json"), "{}").unwrap();
+    std::fs::create_dir(place.path("closed")).unwrap();
+    let memory = std::path::Path::new("/dev/shm").join(&place.store);
+    for (name, mode) in [
+        ("hidden", 0),
+        ("readable", 0o444),
+        ("export.json", 0),
+        ("closed", 0o555),
+    ] {
+        allow(name, mode);
+    }
+    std::fs::set_permissions(&memory, std::fs::Permissions::from_mode(0o000)).unwrap();
+    let run = |words: &[&str]| -> Done {
+        let mut command = place.program("program", words);
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().unwrap().into()
+    };
+    let readable = ["--persistent", "-u", "readable"];
+    run(&[&readable[..], &["get", "key"]].concat()).prints("5:value\n\n");
+    run(&[&readable[..], &["list", "--raw"]].concat()).prints("key\n");
+    run(&[&readable[..], &["set", "key", "other"]].concat()).fails(
+        9,
+        "set: permission denied: the store was opened read-only; ask its owner for the right",
+    );
+    for words in [
+        &["-u", "hidden", "get", "key"][..],
+        &["-u", "hidden", "list"],
+        &["use", "hidden"],
+        &["-u", "hidden", "top", "--once"],
+        &["-u", "readable", "unset", "key"],
+        &["-u", "readable", "config", "av", "0"],
+        &["-u", "readable", "check", "--repair"],
+        &["-u", "readable", "backup", "closed/copy"],
+        &["init", "closed/store"],
+        &["stress", "closed/store", "--duration-ms", "1"],
+        &["man", "--dir", "closed"],
+        &["--memory", "-u", &place.store, "list"],
+    ] {
+        let done = run(&[&["--persistent"][..], words].concat()[usize::from(words[0] == "--memory")..]);
+        assert_eq!(
+            (done.code, done.stdout.as_str(), done.stderr.lines().count()),
+            (9, "", 1),
+            "{words:?}: {done:?}"
+        );
+    }
+    let done = run(&[&readable[..], &["import", "export.json"]].concat());
     assert_eq!(done.code, 9, "{done:?}");
+    if is_root {
+        // In a directory in which only the owner of a name may take it away.
+        assert_eq!(run(&["drop", &place.store, "--yes"]).code, 9);
+        assert!(memory.exists());
+    }
+    assert_eq!(own(&["-u", "readable", "get", "key"]).stdout, "5:value\n\n");
 }

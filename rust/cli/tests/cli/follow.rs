@@ -296,14 +296,14 @@ fn stat_prints_rates() {
             "changes/s",
             "changes",
             "keys",
-            "free",
+            "used",
             "value",
             "bytes",
             "watches",
             "repairs"
         ]
     );
-    assert_eq!(lines[1], ["0.0", "2", "2", "62", "3", "0", "0"]);
+    assert_eq!(lines[1], ["0.0", "2", "2", "2", "3", "0", "0"]);
     assert_eq!((lines.len(), done.code), (3, 0));
     let json = place.line("stat --interval 0.01 --count 1 --json");
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
@@ -311,6 +311,9 @@ fn stat_prints_rates() {
         (&json["keys"], &json["slots"], &json["value_bytes"]),
         (&2.into(), &64.into(), &3.into())
     );
+    let json = place.line("--prefix b stat --interval 0.01 --count 1 --json");
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["keys"], &json["slots_used"]), (&1.into(), &2.into()));
     let mut watch = Following::start(&place, &["watch", "--all", "--initial"]);
     assert_eq!(watch.line(), "a 1:1");
     let json = place.line("stat --interval 0.01 --count 1 --json");

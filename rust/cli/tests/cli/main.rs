@@ -3,6 +3,9 @@
 mod common;
 mod errors;
 mod follow;
+mod hangup;
 mod interactive;
+mod measure;
 mod oneshot;
+mod readme;
 mod transfer;

@@ -15,37 +15,6 @@ fn json_of(text: &str) -> Value {
 }
 
 #[test]
-fn the_classic_quick_start_works_as_typed() {
-    let place = Place::new();
-    // An alias holds from the next line that bash reads.
-    let script = format!(
-        r#"shopt -s expand_aliases
-splinterctl init {store}
-alias splinterctl="splinterctl --use {store}"
-splinterctl list
-splinterctl set foo "hello, world"
-splinterctl get foo
-splinterctl head foo | grep -v -e hash -e val_off
-splinterctl unset foo
-splinterctl list
-"#,
-        store = place.store
-    );
-    let bash = place.program("splinterctl", &[]);
-    let mut command = std::process::Command::new("bash");
-    command.arg("-c").arg(script).env_clear();
-    for (name, value) in bash.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    let done: crate::common::Done = command.current_dir(place.path("")).output().unwrap().into();
-    done.prints(&format!(
-        "Creating '{}' with default geometry.\n{HEADING}\n12:hello, world\n\nepoch:    2\nval_len:  12\n\
-         key:      foo\n\n12 bytes deleted.\n{HEADING}\n",
-        place.store
-    ));
-}
-
-#[test]
 fn init_says_what_it_creates() {
     let place = Place::new();
     let file = |name: &str| place.path(name).display().to_string();
@@ -310,6 +279,21 @@ fn help_is_made_of_the_table() {
         get.stdout
     );
     assert_eq!(place.splinterctl(&["get", "--help"]), get);
+    // For programs.
+    let commands = json_of(&place.splinterctl(&["help", "--json"]).stdout);
+    assert_eq!(
+        commands[2],
+        json!({"command": "set", "aliases": [], "about": "Store a value under a key"})
+    );
+    assert_eq!(json_of(&place.splinterctl(&["--json", "-L"]).stdout), commands);
+    let clear = json_of(&place.splinterctl(&["--json", "help", "clear"]).stdout);
+    assert_eq!(
+        (&clear["command"], &clear["aliases"]),
+        (&json!("clear"), &json!(["cls"]))
+    );
+    assert!(clear["help"].as_str().unwrap().contains("Usage: splinterctl clear"));
+    // An option's value is not the command.
+    assert_eq!(place.splinterctl(&["-u", "list", "get", "--help"]).stdout, get.stdout);
     let modules = place.splinterctl(&["-L"]).stdout;
     assert!(modules.starts_with("init         Create a store\n"), "{modules}");
     assert_eq!(place.splinterctl(&["--list-modules"]).stdout, modules);
@@ -357,6 +341,14 @@ fn completions_and_man_pages_are_made_of_the_table() {
     place.splinterctl(&["man", "--dir", "man"]).prints("");
     assert_eq!(std::fs::read_to_string(place.path("man/splinterctl.1")).unwrap(), page);
     assert!(place.path("man/splinterctl-unset.1").exists());
+    // As JSON, a text is one document too.
+    assert_eq!(json_of(&place.splinterctl(&["man", "--json"]).stdout), json!(page));
+    let script = place.splinterctl(&["completions", "fish"]).stdout;
+    let quoted = place.splinterctl(&["--json", "completions", "fish"]).stdout;
+    assert_eq!(json_of(&quoted), json!(script));
+    place
+        .splinterctl(&["man", "--dir", "man", "--json"])
+        .prints("{\"dir\":\"man\"}\n");
 }
 
 #[test]
@@ -443,22 +435,6 @@ fn nobody_is_told_when_nobody_reads() {
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{line}");
     }
 }
-
-#[test]
-fn what_measures_and_tortures_prints_figures() {
-    let place = Place::with_store();
-    place.line("set key value").prints("");
-    let top = place.line("top --once --json");
-    assert_eq!((top.code, top.stderr.as_str()), (0, ""));
-    assert!(top.stdout.contains("\"key\""), "{}", top.stdout);
-    let latency = place.line("latency --count 20 --json");
-    assert_eq!((latency.code, latency.stderr.as_str()), (0, ""));
-    assert!(json_of(&latency.stdout).is_object());
-    let stress = place.line("stress --duration-ms 20 --threads 2 --quiet --json");
-    assert_eq!((stress.code, stress.stderr.as_str()), (0, ""));
-    assert!(json_of(&stress.stdout).is_object());
-}
-
 #[test]
 fn a_purge_leaves_nothing_of_what_was_replaced() {
     let place = Place::with_store();
