@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use splinter::{Error, Store};
 
-use crate::{
+use super::{
     SPL_NO_KEY, SPL_OK, SPL_SCRATCH_KEY, SPL_SCRATCH_VALUE, SplSlotSnapshot, SplStore, guarded, handle, input, invalid,
     length, milliseconds, output, slot_snapshot,
 };

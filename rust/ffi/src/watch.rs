@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use splinter::{Change, Error, Event, EventKind, Pattern, Selector, Store, WatchOptions};
 
-use crate::{
+use super::{
     SPL_CHANGE_CURRENT, SPL_CHANGE_EXPIRED, SPL_CHANGE_LOST, SPL_CHANGE_SET, SPL_CHANGE_UNSET, SPL_CHANGE_VANISHED,
     SPL_NO_VALUE, SPL_OK, SPL_PATTERN_GLOB, SPL_PATTERN_KEY, SPL_PATTERN_KEYS, SPL_PATTERN_PREFIX, SPL_WATCH_FROM,
     SPL_WATCH_INITIAL, SPL_WATCH_VALUES, SplChange, SplError, SplStore, explained, guarded, handle, input, invalid,
