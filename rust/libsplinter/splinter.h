@@ -25,7 +25,7 @@
  *   the other. No function may be called in a signal handler.
  * - No panic of the library leaves it: it becomes EIO.
  *
- * Whatever the function, errno may also be
+ * Whatever the function, errno may also be, with -1 (of splinter_poll with -2)
  *
  *   EACCES     the system does not allow it
  *   EPROTO     what was opened is no store, or one of another version

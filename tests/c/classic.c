@@ -281,6 +281,25 @@ static void check_longer_keys(const char *path)
     splinter_close();
 }
 
+/* A file that is cut while it is open costs the store, and not the process. */
+static void check_cut_file(void)
+{
+    splinter_header_snapshot_t header;
+
+    CHECK(splinter_create(name, SLOTS, VALUE_BYTES) == 0);
+    set("k", "v");
+    CHECK(truncate(name, 0) == 0);
+    FAILS(splinter_get("k", NULL, 0, NULL), -1, EUCLEAN);
+    FAILS(splinter_set("k", "v", 1), -1, EUCLEAN);
+    FAILS(splinter_unset("k"), -1, EUCLEAN);
+    FAILS(splinter_poll("k", 0), -2, EUCLEAN);
+    FAILS(splinter_get_header_snapshot(&header), -1, EUCLEAN);
+    FAILS(splinter_get_av(), -1, EUCLEAN);
+    FAILS(splinter_open(name), -1, EPROTO);
+    splinter_close();
+    CHECK(unlink(name) == 0);
+}
+
 static void *poll_for_ever(void *result)
 {
     errno = 0;
@@ -362,6 +381,7 @@ int main(int argc, char **argv)
     splinter_close();
     remove_store();
     check_longer_keys(argv[3]);
+    if (kind == SPL_FILE) check_cut_file();
     char *handles[] = {argv[0], argv[3], NULL};
     CHECK(handles_main(2, handles) == 0);
     CHECK(spl_remove(SPL_FILE, BYTES(argv[3]), NULL) == SPL_OK);

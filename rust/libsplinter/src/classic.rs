@@ -153,9 +153,6 @@ fn any() -> OpenOptions {
 
 /// A store that can have only keys which this interface can tell of, whoever sets them.
 fn sized(slots: usize, max_value_sz: usize) -> Result<OpenOptions, Errno> {
-    if slots == 0 || max_value_sz == 0 {
-        return Err(Errno(libc::ENOTSUP));
-    }
     let number = |number: usize| u32::try_from(number).map_err(|_| BAD_ARGUMENT);
     Ok(any()
         .slots(number(slots)?)
@@ -178,19 +175,26 @@ fn open_or_create(path: &Path, sized: &OpenOptions, mut creates: bool) -> Result
     })
 }
 
-/// Makes the store with this name the current bus.
+/// Makes the store with this name the current bus. -2 if it was to have no keys or no values.
 ///
 /// # Safety
 ///
 /// `name` is NULL or NUL-terminated.
-unsafe fn connect(name: *const c_char, open: impl FnOnce(&Path) -> Result<Store, Errno>) -> c_int {
-    let failed = |errno| if errno == libc::ENOTSUP { -2 } else { -1 };
+unsafe fn connect(name: *const c_char, has_size: bool, open: impl FnOnce(&Path) -> Result<Store, Errno>) -> c_int {
+    let failed = |_| if has_size { -1 } else { -2 };
     answer(failed, || {
+        if !has_size {
+            return Err(Errno(libc::ENOTSUP));
+        }
         // SAFETY: as the caller promises.
         let name = unsafe { text(name)? };
         current::replace(Some(open(Path::new(OsStr::from_bytes(name)))?));
         Ok(0)
     })
+}
+
+fn has_size(slots: usize, max_value_sz: usize) -> bool {
+    slots != 0 && max_value_sz != 0
 }
 
 /// Creates a store, which becomes the bus.
@@ -202,7 +206,7 @@ unsafe fn connect(name: *const c_char, open: impl FnOnce(&Path) -> Result<Store,
 pub unsafe extern "C" fn splinter_create(name_or_path: *const c_char, slots: usize, max_value_sz: usize) -> c_int {
     let open = |path: &Path| Ok(sized(slots, max_value_sz)?.create(path)?);
     // SAFETY: as the caller promises.
-    unsafe { connect(name_or_path, open) }
+    unsafe { connect(name_or_path, has_size(slots, max_value_sz), open) }
 }
 
 /// Opens a store, which becomes the bus.
@@ -213,7 +217,7 @@ pub unsafe extern "C" fn splinter_create(name_or_path: *const c_char, slots: usi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn splinter_open(name_or_path: *const c_char) -> c_int {
     // SAFETY: as the caller promises.
-    unsafe { connect(name_or_path, |path| Ok(any().open(path)?)) }
+    unsafe { connect(name_or_path, true, |path| Ok(any().open(path)?)) }
 }
 
 /// Opens a store, or creates it.
@@ -229,7 +233,7 @@ pub unsafe extern "C" fn splinter_open_or_create(
 ) -> c_int {
     let open = |path: &Path| Ok(open_or_create(path, &sized(slots, max_value_sz)?, false)?);
     // SAFETY: as the caller promises.
-    unsafe { connect(name_or_path, open) }
+    unsafe { connect(name_or_path, has_size(slots, max_value_sz), open) }
 }
 
 /// Creates a store, or opens it.
@@ -245,7 +249,7 @@ pub unsafe extern "C" fn splinter_create_or_open(
 ) -> c_int {
     let open = |path: &Path| Ok(open_or_create(path, &sized(slots, max_value_sz)?, true)?);
     // SAFETY: as the caller promises.
-    unsafe { connect(name_or_path, open) }
+    unsafe { connect(name_or_path, has_size(slots, max_value_sz), open) }
 }
 
 /// Closes the bus, if there is one.
