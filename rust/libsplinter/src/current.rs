@@ -1,28 +1,47 @@
 //! The one bus of the process: for any number of threads, and over `fork`.
 
 use std::cell::{Cell, UnsafeCell};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use splinter::Store;
 
-/// A bus that is current, or was when somebody began to wait for a change of it.
+/// A bus that is current, or was when somebody began to use it.
 pub(crate) struct Bus {
     pub(crate) store: Store,
     closed: AtomicBool,
 }
 
-struct Current {
-    bus: Arc<Bus>,
-    /// The keys that were handed out, until the bus is closed.
-    listed: HashSet<CString>,
+type Place = Option<Arc<Bus>>;
+
+/// The current bus, once for each of a few sets of threads: were it there once, each call of each thread would write to the
+/// same cache line. (Two threads that only read: 69 ns a call with one, 45 ns with these.)
+static PLACES: [Padded; PLACES_COUNT] = [const { Padded(RwLock::new(None)) }; PLACES_COUNT];
+const PLACES_COUNT: usize = 16;
+
+/// Processors fetch lines in pairs.
+#[repr(align(128))]
+struct Padded(RwLock<Place>);
+
+/// The keys of the current bus that were handed out, until it is closed.
+static LISTED: Mutex<BTreeSet<CString>> = Mutex::new(BTreeSet::new());
+
+/// Everything above, in the hands of one thread. Others have one part of it at most, and wait for nothing then.
+struct All {
+    listed: MutexGuard<'static, BTreeSet<CString>>,
+    places: [RwLockWriteGuard<'static, Place>; PLACES_COUNT],
 }
 
-type Slot = Option<Current>;
-
-static CURRENT: RwLock<Slot> = RwLock::new(None);
+impl All {
+    fn lock() -> Self {
+        Self {
+            listed: LISTED.lock().unwrap_or_else(PoisonError::into_inner),
+            places: std::array::from_fn(|i| PLACES[i].0.write().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
 
 impl Bus {
     /// Whether another bus, or none, is the current one by now.
@@ -33,41 +52,55 @@ impl Bus {
 
 /// Does something with the current bus that does not take long: nobody can close it or fork meanwhile. `None` if there is none.
 pub(crate) fn with<T>(run: impl FnOnce(&Store) -> T) -> Option<T> {
-    Some(run(&read().as_ref()?.bus.store))
+    Some(run(&read().as_ref()?.store))
 }
 
 /// The current bus, for something that may take long: who closes it does not wait for that.
 pub(crate) fn share() -> Option<Arc<Bus>> {
-    Some(read().as_ref()?.bus.clone())
+    read().clone()
 }
 
 /// Makes a store the current bus, or none.
 pub(crate) fn replace(store: Option<Store>) {
-    let next = store.map(|store| Current {
-        bus: Arc::new(Bus {
+    guard_forks();
+    let next = store.map(|store| {
+        Arc::new(Bus {
             store,
             closed: AtomicBool::new(false),
-        }),
-        listed: HashSet::new(),
+        })
     });
-    let before = std::mem::replace(&mut *write(), next);
-    if let Some(before) = before {
-        before.bus.closed.store(true, Ordering::Relaxed);
+    let mut all = All::lock();
+    let before: Vec<Place> = all
+        .places
+        .iter_mut()
+        .map(|place| std::mem::replace(&mut **place, next.clone()))
+        .collect();
+    let listed = std::mem::take(&mut *all.listed);
+    if let Some(Some(bus)) = before.first() {
+        bus.closed.store(true, Ordering::Relaxed);
     }
+    // Closing a store takes a while, which nobody has to wait for.
+    drop(all);
+    drop(before);
+    drop(listed);
 }
 
 /// Keeps keys of a bus until it is closed, and returns where they are kept; `None` if it is closed already.
-pub(crate) fn keep(bus: &Arc<Bus>, keys: Vec<CString>) -> Option<Vec<*const c_char>> {
-    let mut current = write();
-    let current = current.as_mut().filter(|current| Arc::ptr_eq(&current.bus, bus))?;
+pub(crate) fn keep(bus: &Bus, keys: Vec<CString>) -> Option<Vec<*const c_char>> {
+    guard_forks();
+    let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+    // Who closes a bus has the list.
+    if bus.is_closed() {
+        return None;
+    }
     let mut kept = Vec::with_capacity(keys.len());
     for key in keys {
         // What a string points to stays where it is when the set moves the string.
-        let at = match current.listed.get(&key) {
+        let at = match listed.get(&key) {
             Some(known) => known.as_ptr(),
             None => {
                 let at = key.as_ptr();
-                current.listed.insert(key);
+                listed.insert(key);
                 at
             }
         };
@@ -76,26 +109,31 @@ pub(crate) fn keep(bus: &Arc<Bus>, keys: Vec<CString>) -> Option<Vec<*const c_ch
     Some(kept)
 }
 
-fn read() -> RwLockReadGuard<'static, Slot> {
+/// The current bus at this thread's place.
+fn read() -> RwLockReadGuard<'static, Place> {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static PLACE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
     guard_forks();
-    CURRENT.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write() -> RwLockWriteGuard<'static, Slot> {
-    guard_forks();
-    CURRENT.write().unwrap_or_else(PoisonError::into_inner)
+    let place = PLACE.get().unwrap_or_else(|| {
+        let place = THREADS.fetch_add(1, Ordering::Relaxed) % PLACES_COUNT;
+        PLACE.set(Some(place));
+        place
+    });
+    PLACES[place].0.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// 0, or the process that is arranging it, or [`GUARDED`].
 static GUARDIAN: AtomicU32 = AtomicU32::new(0);
 const GUARDED: u32 = u32::MAX;
 
-/// Arranges that the lock is in nobody's hands in a forked child: there is no other thread that would give it back.
+/// Arranges that no lock is in another's hands in a forked child: there is no other thread that would give it back.
 ///
 /// Not by a `Once`: in a child forked off while another thread was within it, that would never end.
 fn guard_forks() {
     loop {
-        // Acquire and release: who sees it arranged takes the lock afterwards.
+        // Acquire and release: who sees it arranged takes locks afterwards.
         let guardian = GUARDIAN.load(Ordering::Acquire);
         if guardian == GUARDED {
             return;
@@ -115,10 +153,10 @@ fn guard_forks() {
     }
 }
 
-/// The lock of whoever is forking.
-struct Held(UnsafeCell<Option<RwLockWriteGuard<'static, Slot>>>);
+/// The locks of whoever is forking.
+struct Held(UnsafeCell<Option<All>>);
 
-// SAFETY: it is touched only by the thread that has the lock which it holds.
+// SAFETY: it is touched only by the thread that has the locks which it holds.
 unsafe impl Sync for Held {}
 
 static HELD: Held = Held(UnsafeCell::new(None));
@@ -130,16 +168,16 @@ thread_local! {
 
 extern "C" fn before_fork() {
     if !IS_FORKING.replace(true) {
-        let guard = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: this thread has the lock.
-        unsafe { *HELD.0.get() = Some(guard) };
+        let all = All::lock();
+        // SAFETY: this thread has the locks.
+        unsafe { *HELD.0.get() = Some(all) };
     }
 }
 
 extern "C" fn after_fork() {
     if IS_FORKING.replace(false) {
-        // SAFETY: this thread has the lock until the guard is dropped, which is after it was taken out.
-        let guard = unsafe { (*HELD.0.get()).take() };
-        drop(guard);
+        // SAFETY: this thread has the locks until they are dropped, which is after they were taken out.
+        let all = unsafe { (*HELD.0.get()).take() };
+        drop(all);
     }
 }
