@@ -281,6 +281,7 @@ for (const library of LIBRARIES) {
       await bun.set("from/bun", "hello from Bun");
       await bun.set("go", "0");
       const waiting = [deno, bun].map((peer) => peer.poll("from/c"));
+      await Promise.all([deno.sleeps(), bun.sleeps()]);
       const child = spawn(program, [name], { stdio: ["ignore", "inherit", "inherit"] });
       const ended = new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
       // Unless the program fails before.
