@@ -343,24 +343,47 @@ static void check_poll(void)
     CHECK(splinter_unset("waited for") == 0 && splinter_unset("noticed") == 0);
 }
 
-/* Parent and child both go on, and one closes the bus without the other. */
+/* Whether this process has the store in its memory. */
+static int is_mapped(void)
+{
+    char line[5000];
+    int found = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) found |= strstr(line, name) != NULL;
+    CHECK(fclose(maps) == 0);
+    return found;
+}
+
+/* Parent and child both go on, and one closes the bus without the other, although a thread waits in one of them. */
 static void check_fork(void)
 {
-    int status = -1;
+    pthread_t thread;
+    int status = -1, result = 0;
+
     set("who", "parent");
-    fflush(stdout);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        check_value("who", "parent");
-        set("who", "child");
-        splinter_close();
-        FAILS(splinter_get("who", NULL, 0, NULL), -1, ENOTCONN);
-        _exit(0);
+    set("waited for", "");
+    CHECK(pthread_create(&thread, NULL, poll_for_ever, &result) == 0);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            check_value("who", i == 0 ? "parent" : "child");
+            set("who", "child");
+            CHECK(is_mapped());
+            splinter_close();
+            CHECK(!is_mapped());
+            FAILS(splinter_get("who", NULL, 0, NULL), -1, ENOTCONN);
+            _exit(0);
+        }
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
     }
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
     check_value("who", "child");
-    CHECK(splinter_unset("who") == 5);
+    splinter_close();
+    CHECK(pthread_join(thread, NULL) == 0 && result == -2);
+    CHECK(!is_mapped());
+    CHECK(splinter_open(name) == 0);
+    CHECK(splinter_unset("waited for") == 0 && splinter_unset("who") == 5);
 }
 
 int main(int argc, char **argv)

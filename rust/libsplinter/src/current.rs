@@ -147,7 +147,7 @@ fn guard_forks() {
         {
             // SAFETY: the handlers have the right type, and the library is never unloaded. Without memory for the list of
             // handlers a fork is as safe as it is while no other thread uses the bus.
-            unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork)) };
+            unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_forked_child)) };
             GUARDIAN.store(GUARDED, Ordering::Release);
         }
     }
@@ -180,4 +180,19 @@ extern "C" fn after_fork() {
         let all = unsafe { (*HELD.0.get()).take() };
         drop(all);
     }
+}
+
+/// The threads that had the bus are not in this process, and will not give it back.
+extern "C" fn in_forked_child() {
+    if IS_FORKING.get() {
+        // SAFETY: this thread has the locks.
+        let all = unsafe { (*HELD.0.get()).as_ref() };
+        if let Some(bus) = all.and_then(|all| all.places[0].as_ref()) {
+            for _ in PLACES_COUNT..Arc::strong_count(bus) {
+                // SAFETY: there is one of them for each place, and one for each thread that is gone.
+                unsafe { Arc::decrement_strong_count(Arc::as_ptr(bus)) };
+            }
+        }
+    }
+    after_fork();
 }
