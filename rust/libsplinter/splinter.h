@@ -18,15 +18,16 @@
  *   errno means nothing.
  * - NULL is checked: a pointer that must not be NULL gives EINVAL. Without a bus there is ENOTCONN.
  * - What a change has returned from is seen by every process from then on. A value is read as one write left it, whole,
- *   and readers do not wait for writers. Writers of one key take turns, for at most 1 s: EAGAIN then. A process that is
- *   killed leaves of each key the old value or the new one, and nothing that others would have to wait for.
+ *   and readers do not wait for writers. Writers of one key take turns. A process that is killed leaves of each key the
+ *   old value or the new one, and nothing that others would have to wait for.
  * - Any number of threads may call any functions at once, splinter_close included: it waits for the calls that are
  *   short, and ends those to splinter_poll. After fork parent and child both have the bus, and one closes it without
  *   the other. No function may be called in a signal handler.
  * - No panic of the library leaves it: it becomes EIO.
  *
- * Whatever the function, errno may also be, with -1 (of splinter_poll with -2)
+ * Whatever the function, errno may also be one of these; the result is -1 then, of splinter_poll -2.
  *
+ *   EAGAIN     others have kept the key busy for 1 s: try again
  *   EACCES     the system does not allow it
  *   EPROTO     what was opened is no store, or one of another version
  *   EUCLEAN    the store is damaged, or its file was cut while it was open
@@ -126,16 +127,14 @@ void splinter_close(void);
  * Stores `len` bytes under a key, whether it exists or not. `val` may be NULL if `len` is 0.
  *
  * 0; -1 and ENOSPC (every slot holds a key, or the disk is full), EMSGSIZE (the value is too long), ENAMETOOLONG (the
- * key is too long), EINVAL (the key is empty or not UTF-8, or NULL), EAGAIN (another writer had the key for 1 s),
- * ENOTCONN.
+ * key is too long), EINVAL (the key is empty or not UTF-8, or NULL), ENOTCONN.
  */
 int splinter_set(const char *key, const void *val, size_t len);
 
 /*
  * Deletes a key. Returns the length of the value that was there, which may be 0.
  *
- * -1 and ENOENT (there is no such key), EAGAIN (another writer had the key for 1 s); -2 and EINVAL, ENAMETOOLONG,
- * ENOTCONN.
+ * -1 and ENOENT (there is no such key); -2 and EINVAL, ENAMETOOLONG, ENOTCONN.
  */
 int splinter_unset(const char *key);
 
@@ -143,7 +142,7 @@ int splinter_unset(const char *key);
  * Copies a value to `buf`, and its length to `out_sz` unless that is NULL. If `buf` is NULL, only the length is told.
  *
  * 0; -1 and EMSGSIZE (the value is longer than `buf_sz`: nothing is copied, but its length is told), ENOENT (there is
- * no such key), ENAMETOOLONG, EINVAL, ENOTCONN. EAGAIN cannot happen here, and is to be taken as "try again".
+ * no such key), ENAMETOOLONG, EINVAL, ENOTCONN.
  */
 int splinter_get(const char *key, void *buf, size_t buf_sz, size_t *out_sz);
 
@@ -163,7 +162,7 @@ int splinter_list(char **out_keys, size_t max_keys, size_t *out_count);
  * Sleeps until a key is changed or deleted, for at most `timeout_ms` milliseconds.
  *
  * 0 if it was, by any process; -1 and ENOENT if there is no such key; -2 and ETIMEDOUT, EINVAL, ENAMETOOLONG, or
- * ENOTCONN (also if the bus is closed meanwhile). EAGAIN cannot happen here, and is to be taken as "try again".
+ * ENOTCONN (also if the bus is closed meanwhile).
  */
 int splinter_poll(const char *key, uint64_t timeout_ms);
 

@@ -7,7 +7,7 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 (($# == 1 || $# == 2)) || die "usage: scripts/lib/c_libraries.sh DIRECTORY [PREFIX]"
-mkdir -p -- "$1"
+mkdir -p -- "$1" "$CARGO_TARGET_DIR"
 to=$(cd -- "$1" && pwd)
 prefix=${2:-$to}
 headers=("$root/rust/libsplinter/splinter.h" "$root/rust/ffi/splinter_bus.h")

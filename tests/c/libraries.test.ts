@@ -74,7 +74,12 @@ function symbols(...args: string[]): string[] {
   ).sort();
 }
 
-/** Links a program of objects. */
+/** How a program in C is compiled. */
+function strictly({ name }: Library): string[] {
+  return ["-std=c11", "-Wall", "-Wextra", "-Werror", ...pkgConfig("--cflags", name)];
+}
+
+/** Links a program of objects, or compiles it too. */
 function link(
   compiler: string,
   objects: string[],
@@ -240,8 +245,7 @@ test("threads find every value whole", () => {
   const rounds = process.env.SPLINTER_TEST_ROUNDS ?? "20000";
   for (const library of LIBRARIES) {
     const program = dir.file("stress");
-    const flags = ["-O2", "-Wall", "-Wextra", "-Werror", ...pkgConfig("--cflags", library.name)];
-    link("cc", [`${root}tests/c/stress.c`], library, "shared", program, ["-std=c11", ...flags]);
+    link("cc", [`${root}tests/c/stress.c`], library, "shared", program, ["-O2", ...strictly(library)]);
     withStore(dir, library, (name) => assert.match(run(program, [name, library.kind, rounds]), /^0 failures$/m));
   }
 }, PATIENCE);
@@ -271,7 +275,7 @@ for (const library of LIBRARIES) {
     const memory = library.kind === "memory";
     const name = memory ? uniqueName() : dir.file();
     const program = dir.file("held");
-    link("cc", [`${root}tests/c/held.c`], library, "shared", program, pkgConfig("--cflags", library.name));
+    link("cc", [`${root}tests/c/held.c`], library, "shared", program, strictly(library));
     await using deno = new Peer("deno");
     await using bun = new Peer("bun");
     try {
@@ -282,7 +286,7 @@ for (const library of LIBRARIES) {
       await bun.set("go", "0");
       const waiting = [deno, bun].map((peer) => peer.poll("from/c"));
       await Promise.all([deno.sleeps(), bun.sleeps()]);
-      const child = spawn(program, [name], { stdio: ["ignore", "inherit", "inherit"] });
+      const child = spawn(program, [name, library.kind], { stdio: ["ignore", "inherit", "inherit"] });
       const ended = new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
       // Unless the program fails before.
       await Promise.race([Promise.all(waiting), ended]);
@@ -290,7 +294,7 @@ for (const library of LIBRARIES) {
       await deno.set("go", "1");
       assert.equal(await soon(ended), 0);
       for (const peer of [deno, bun]) {
-        assert.deepEqual(await peer.keys(), ["from/c", "from/deno", "go"]);
+        assert.deepEqual(await peer.keys(), ["from/c", "from/deno", "from/handle", "go"]);
         assert.equal(await peer.autoVacuum(), false);
       }
     } finally {

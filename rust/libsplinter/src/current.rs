@@ -28,7 +28,7 @@ struct Padded(RwLock<Place>);
 /// The keys of the current bus that were handed out, until it is closed.
 static LISTED: Mutex<BTreeSet<CString>> = Mutex::new(BTreeSet::new());
 
-/// Everything above, in the hands of one thread. Others have one part of it at most, and wait for nothing then.
+/// Everything above, in the hands of one thread. Who has only a part of it never waits for another part.
 struct All {
     listed: MutexGuard<'static, BTreeSet<CString>>,
     places: [RwLockWriteGuard<'static, Place>; PLACES_COUNT],
