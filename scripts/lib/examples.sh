@@ -30,7 +30,9 @@ check "hello.deno.ts" 'deno found "hello from Rust"' \
   deno run --quiet "${permissions[@]}" "$root/examples/hello.deno.ts"
 check "hello.bun.ts" 'bun found "hello from Deno"' bun "$root/examples/hello.bun.ts"
 check "hello.rs again" 'rust found "hello from Bun"' "$CARGO_TARGET_DIR/release/examples/hello"
-read -ra flags < <(PKG_CONFIG_PATH=$c_libraries/lib/pkgconfig pkg-config --cflags --libs splinter_p)
+# Spaces in a path are escaped.
+# shellcheck disable=SC2162
+read -a flags < <(PKG_CONFIG_PATH=$c_libraries/lib/pkgconfig pkg-config --cflags --libs splinter_p)
 cc -Wall -Wextra -Werror "$root/examples/c/hello.c" "${flags[@]}" -o hello-c
 check "hello.c" 'c found "hello from Rust"' env "LD_LIBRARY_PATH=$c_libraries/lib" ./hello-c
 check "hello.py" 'python found "hello from C"' \

@@ -45,12 +45,10 @@ function run(program: string, args: string[], env = environment): string {
   return stdout;
 }
 
-function words(text: string): string[] {
-  return text.split(/\s+/).filter((word) => word !== "");
-}
-
+/** What it says, word by word. Spaces in a path are escaped. */
 function pkgConfig(...args: string[]): string[] {
-  return words(run("pkg-config", args));
+  const words = run("pkg-config", args).split(/(?<!\\)\s+/);
+  return words.filter((word) => word !== "").map((word) => word.replaceAll("\\ ", " "));
 }
 
 /** What is declared, without comments. */
