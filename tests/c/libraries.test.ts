@@ -64,12 +64,12 @@ function functionsOf(header: string): string[] {
 
 const functions = HEADERS.flatMap(functionsOf).sort();
 
-/** The defined symbols that others see. */
+/** The defined symbols that others see, without the version of all of them. */
 function symbols(...args: string[]): string[] {
   const lines = run("nm", ["--defined-only", "--format=posix", ...args]).split("\n");
-  return lines.map((line) => line.split(" ")).filter(([, type]) => type !== undefined && type !== "A").map(([name]) =>
-    name.replace(/@.*/, "")
-  ).sort();
+  // Of an archive each member has a title.
+  const entries = lines.filter((line) => line !== "" && !line.endsWith(":")).map((line) => line.split(" "));
+  return entries.filter(([, type]) => type !== "A").map(([name]) => name.replace(/@.*/, "")).sort();
 }
 
 /** How a program in C is compiled. */
