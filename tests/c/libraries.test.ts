@@ -200,7 +200,7 @@ for (const [language, compiler] of [["C", C], ["C++", CPP]] as const) {
 test("memcheck finds no error and no leak", () => {
   using dir = new TempDir();
   const objects = compileAll(dir, C, ["-g"]);
-  // Children are followed, threads take turns, and what is held until the end of the process by intent is no leak.
+  // Of forked children too. Threads take turns, and what is kept by intent until the process ends is no leak.
   const memcheck = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--fair-sched=yes"];
   for (const library of LIBRARIES) {
     for (const how of ["shared", "static"] as const) {
