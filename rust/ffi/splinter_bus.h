@@ -100,6 +100,9 @@
 // A fault of this library.
 #define SPL_INTERNAL -21
 
+// The number would be beyond what 64 bits hold.
+#define SPL_OVERFLOW -22
+
 // `spl_open`: the store must exist.
 #define SPL_OPEN 0
 
@@ -151,6 +154,12 @@
 // `spl_watch`, `spl_changes`: begin at `from`, which is not looked at otherwise.
 #define SPL_WATCH_FROM 4
 
+// `spl_watch`: deliver, of a value that was only appended to since it was delivered last, what was appended alone.
+#define SPL_WATCH_APPENDED 8
+
+// `spl_watch`: only keys that have all labels of a mask, which is the number behind `from`.
+#define SPL_WATCH_LABELS 16
+
 // `spl_change.kind`: the key was inserted or overwritten.
 #define SPL_CHANGE_SET 1
 
@@ -169,6 +178,93 @@
 // `spl_change.kind`, of a feed: a key as it is, after changes were lost.
 #define SPL_CHANGE_CURRENT 6
 
+// `spl_change.kind`, of a feed: bytes were put behind the value.
+#define SPL_CHANGE_APPENDED 7
+
+// `spl_change.kind`: the key was deleted to make room for another.
+#define SPL_CHANGE_EVICTED 8
+
+// `spl_change.kind`, of a feed: the labels, the deadline or the pin of the key were changed, and its value was not.
+#define SPL_CHANGE_ATTRIBUTES 9
+
+// `spl_set_options.flags`: only if the key does not exist.
+#define SPL_IF_ABSENT 1
+
+// `spl_set_options.flags`: only if the key exists.
+#define SPL_IF_PRESENT 2
+
+// `spl_set_options.flags`: only if the key has the epoch `spl_set_options.epoch`; 0: only if it does not exist.
+#define SPL_IF_EPOCH 4
+
+// `spl_set_options.flags`: the key is to be gone after `spl_set_options.ttl_ms`.
+#define SPL_SET_TTL 8
+
+// `spl_set_options.flags`: the key keeps the deadline that it has.
+#define SPL_KEEP_TTL 16
+
+// `spl_set_options.flags`: the value is of the type `spl_set_options.value_type`; else a key keeps its type.
+#define SPL_SET_TYPE 32
+
+// A value's type: nothing was said.
+#define SPL_TYPE_VOID 0
+
+// A value's type: a signed 64-bit number, little-endian.
+#define SPL_TYPE_BIGINT 1
+
+// A value's type: an unsigned 64-bit number, little-endian.
+#define SPL_TYPE_BIGUINT 2
+
+// A value's type: JSON in UTF-8.
+#define SPL_TYPE_JSON 3
+
+// A value's type: bytes.
+#define SPL_TYPE_BINARY 4
+
+// A value's type: an image.
+#define SPL_TYPE_IMAGE 5
+
+// A value's type: sound.
+#define SPL_TYPE_AUDIO 6
+
+// A value's type: text in UTF-8.
+#define SPL_TYPE_TEXT 7
+
+// `spl_apply`: the sum.
+#define SPL_ADD 0
+
+// `spl_apply`: the difference.
+#define SPL_SUB 1
+
+// `spl_apply`: the bits that both have.
+#define SPL_AND 2
+
+// `spl_apply`: the bits that either has.
+#define SPL_OR 3
+
+// `spl_apply`: the bits that one of them has.
+#define SPL_XOR 4
+
+// `spl_apply`: the bits that the number has not; the operand is not looked at.
+#define SPL_NOT 5
+
+// `spl_apply`, added to `SPL_ADD` or `SPL_SUB`: `SPL_OVERFLOW` where the result would wrap.
+#define SPL_CHECKED 16
+
+// `spl_apply`, added to any: the numbers are `int64_t`, and a new key gets that type.
+#define SPL_SIGNED 32
+
+// What goes when the store is full: nothing, `SPL_FULL` instead.
+#define SPL_EVICT_NONE 0
+
+// What goes when the store is full: the key whose time is up soonest.
+#define SPL_EVICT_TTL 1
+
+// What goes when the store is full: a key that was not used for a long time.
+#define SPL_EVICT_LRU 2
+
+// A time to live without end.
+#define SPL_NO_DEADLINE UINT64_MAX
+
 // `spl_change.value_len`: there is no value.
 #define SPL_NO_VALUE UINT32_MAX
 
@@ -183,6 +279,9 @@
 
 // Where the value stands in registered scratch memory, up to its end.
 #define SPL_SCRATCH_VALUE 1152
+
+// A key of a store. Any number of threads may use it at once. It keeps the store open, for itself, until it is closed.
+struct spl_key;
 
 // A handle on a store. Any number of threads may use it at once, except that closing it must be the last use, and
 // that its scratch memory is one thread's.
@@ -237,6 +336,14 @@ struct spl_slot_snapshot {
     uint32_t val_len;
     // Number of the slot.
     uint32_t slot;
+    // Labels, one bit each.
+    uint64_t labels;
+    // How long the key has yet to live in milliseconds, or `SPL_NO_DEADLINE`.
+    uint64_t ttl_ms;
+    // One of the `SPL_TYPE_` numbers.
+    uint32_t value_type;
+    // 1 if the key is never evicted.
+    uint32_t pinned;
 };
 
 // What a store is, and what has happened to it.
@@ -265,6 +372,10 @@ struct spl_header_snapshot {
     uint32_t max_value_bytes;
     // 1 if replaced and deleted bytes are zeroed.
     uint32_t auto_vacuum;
+    // What goes when the store is full: one of the `SPL_EVICT_` numbers.
+    uint32_t eviction;
+    // 0.
+    uint32_t reserved;
 };
 
 // A place in a scan; all zero at the start.
@@ -273,6 +384,46 @@ struct spl_cursor {
     uint64_t births;
     // Of this library only.
     uint64_t next;
+    // Labels that a key must have to be told, one bit each: the caller's to set.
+    uint64_t labels;
+};
+
+// What a write depends on, and what belongs to the value. All zero: nothing, and the key loses the deadline that it had.
+struct spl_set_options {
+    // `sizeof(struct spl_set_options)`.
+    uint32_t size;
+    // `SPL_IF_`, `SPL_SET_` and `SPL_KEEP_` bits.
+    uint32_t flags;
+    // For `SPL_IF_EPOCH`.
+    uint64_t epoch;
+    // For `SPL_SET_TTL`: milliseconds, at least 1.
+    uint64_t ttl_ms;
+    // For `SPL_SET_TYPE`: one of the `SPL_TYPE_` numbers.
+    uint32_t value_type;
+    // 0.
+    uint32_t reserved;
+};
+
+// What belongs to a version of a value.
+struct spl_version {
+    // Its epoch.
+    uint64_t epoch;
+    // One of the `SPL_TYPE_` numbers.
+    uint32_t value_type;
+    // Length of the value in bytes.
+    uint32_t value_len;
+};
+
+// A value where it lies.
+struct spl_view {
+    // The bytes, which others may be changing. They lie there until the handle is closed.
+    const uint8_t *value;
+    // How many.
+    uint64_t value_len;
+    // Of this library only.
+    uint64_t state;
+    // Of this library only.
+    uint64_t slot;
 };
 
 // What stands before the key and the value in a record of `spl_next`.
@@ -287,6 +438,22 @@ struct spl_change {
     uint32_t key_len;
     // Length of the value in bytes, or `SPL_NO_VALUE`.
     uint32_t value_len;
+    // Where in the whole value these bytes begin: 0, but for `SPL_WATCH_APPENDED`.
+    uint32_t offset;
+};
+
+// What stands before the key in a record of `spl_scan`.
+struct spl_entry {
+    // Epoch of the key.
+    uint64_t epoch;
+    // Labels, one bit each.
+    uint64_t labels;
+    // Length of the value in bytes.
+    uint32_t value_len;
+    // Length of the key in bytes.
+    uint32_t key_len;
+    // One of the `SPL_TYPE_` numbers.
+    uint32_t value_type;
     // 0.
     uint32_t reserved;
 };
@@ -393,8 +560,8 @@ int32_t spl_backup(const struct spl_store *store,
                    uint32_t to_len,
                    struct spl_error *error);
 
-// Fills `buf` with the next keys that begin with a prefix, as records of `uint64_t epoch`, `uint32_t value_len`,
-// `uint32_t key_len`, the key, and padding to a multiple of 8. Returns the bytes filled; 0 is the end.
+// Fills `buf` with the next keys that begin with a prefix and have the cursor's labels, as records of an `spl_entry`, the
+// key, and padding to a multiple of 8. Returns the bytes filled; 0 is the end.
 //
 // A key that exists from the first call to the last is reported exactly once. Room for 2,048 bytes always suffices for
 // one record.
@@ -405,6 +572,180 @@ int32_t spl_scan(const struct spl_store *store,
                  uint8_t *buf,
                  uint32_t cap);
 
+// Fills `buf` with the values of many keys, in their order. `keys` are records of `uint32_t key_len` and the key; the values are records of
+// `uint32_t value_len`, or `SPL_NO_VALUE` for a key that does not exist, and the value. Neither is padded. Returns the bytes
+// filled; `done` gets how many keys were dealt with, which are less than all if `buf` had no room for more.
+//
+// Each value is one whole value; together they may be of different moments.
+int32_t spl_get_many(const struct spl_store *store,
+                     const uint8_t *keys,
+                     uint32_t keys_len,
+                     uint8_t *buf,
+                     uint32_t cap,
+                     uint32_t *done);
+
+// Stores many values, each as `spl_set` does, in their order. `entries` are records of `uint32_t key_len`, `uint32_t value_len`, the key and
+// the value, without padding. `done` gets how many were stored, on an error too: those before the one that failed.
+//
+// Each is stored whole; all together are not one step.
+int32_t spl_set_many(const struct spl_store *store,
+                     const uint8_t *entries,
+                     uint32_t entries_len,
+                     uint32_t *done);
+
+// Prepares a key for being used again and again; it need not exist yet. Returns NULL on failure, which `error` explains unless it is
+// NULL.
+struct spl_key *spl_key(const struct spl_store *store,
+                        const uint8_t *key,
+                        uint32_t key_len,
+                        struct spl_error *error);
+
+// Closes a key: no function may be using it, and none may use it afterwards.
+int32_t spl_key_close(struct spl_key *key);
+
+// `spl_get`.
+int32_t spl_key_get(const struct spl_key *key, uint8_t *buf, uint32_t cap);
+
+// `spl_set`.
+int32_t spl_key_set(const struct spl_key *key, const uint8_t *value, uint32_t value_len);
+
+// `spl_append`.
+int32_t spl_key_append(const struct spl_key *key, const uint8_t *value, uint32_t value_len);
+
+// `spl_unset`.
+int32_t spl_key_unset(const struct spl_key *key);
+
+// `spl_contains`.
+int32_t spl_key_exists(const struct spl_key *key);
+
+// `spl_epoch`.
+int32_t spl_key_epoch(const struct spl_key *key, uint64_t *epoch);
+
+// 1 if the key was written, deleted or inserted since this was asked last, or since the key was prepared; 0 if not.
+int32_t spl_key_changed(const struct spl_key *key);
+
+// `spl_key_get` to the store's scratch memory, where `spl_scratch_get` has the value.
+int32_t spl_key_scratch_get(const struct spl_key *key);
+
+// `spl_key_set` of a value in the store's scratch memory.
+int32_t spl_key_scratch_set(const struct spl_key *key, uint32_t value_len);
+
+// `spl_key_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT` of the store's scratch memory.
+int32_t spl_key_scratch_epoch(const struct spl_key *key);
+
+// `spl_set` on a condition, with a time to live or a type. `epoch` gets the key's new epoch.
+//
+// `SPL_CONDITION_NOT_MET` if the condition does not hold: nothing was changed then, and `epoch` gets the epoch that was found,
+// 0 if there was no such key.
+int32_t spl_set_with(const struct spl_store *store,
+                     const uint8_t *key,
+                     uint32_t key_len,
+                     const uint8_t *value,
+                     uint32_t value_len,
+                     const struct spl_set_options *options,
+                     uint64_t *epoch);
+
+// Deletes a key if it has the epoch that `epoch` holds, which gets the epoch of the deletion. `SPL_CONDITION_NOT_MET` if it has not:
+// `epoch` gets the epoch that was found then, 0 if there was no such key.
+int32_t spl_unset_if_epoch(const struct spl_store *store,
+                           const uint8_t *key,
+                           uint32_t key_len,
+                           uint64_t *epoch);
+
+// `spl_get` with what belongs to the same version of the value.
+int32_t spl_get_entry(const struct spl_store *store,
+                      const uint8_t *key,
+                      uint32_t key_len,
+                      uint8_t *buf,
+                      uint32_t cap,
+                      struct spl_version *version);
+
+// Puts bytes behind the value of a key, or makes them the value of a new one; returns the length of the whole.
+int32_t spl_append(const struct spl_store *store,
+                   const uint8_t *key,
+                   uint32_t key_len,
+                   const uint8_t *value,
+                   uint32_t value_len);
+
+// Changes the number that a key holds in 8 little-endian bytes, as one step: `operation` is `SPL_ADD` to `SPL_NOT`, with `SPL_CHECKED`
+// or `SPL_SIGNED` added if wanted. A key that does not exist is 0 before. `result` gets the new number.
+//
+// `SPL_WRONG_TYPE` if the value is not of 8 bytes.
+int32_t spl_apply(const struct spl_store *store,
+                  const uint8_t *key,
+                  uint32_t key_len,
+                  uint32_t operation,
+                  uint64_t operand,
+                  uint64_t *result);
+
+// Gives a key so many milliseconds to live, at least 1: 1, or `SPL_NO_KEY`. Its value and epoch stay as they are. The deadline is a
+// time of the machine's clock (`CLOCK_REALTIME`).
+int32_t spl_expire(const struct spl_store *store,
+                   const uint8_t *key,
+                   uint32_t key_len,
+                   uint64_t ttl_ms);
+
+// Takes a key's deadline away: 1 if it had one, 0 if not.
+int32_t spl_persist(const struct spl_store *store, const uint8_t *key, uint32_t key_len);
+
+// How many milliseconds a key has yet to live, or `SPL_NO_DEADLINE`.
+int32_t spl_ttl(const struct spl_store *store,
+                const uint8_t *key,
+                uint32_t key_len,
+                uint64_t *ttl_ms);
+
+// Sets whether a key is pinned, which is never evicted: `on` is 1 or 0. 1, or `SPL_NO_KEY`.
+int32_t spl_pin(const struct spl_store *store, const uint8_t *key, uint32_t key_len, uint32_t on);
+
+// The labels of a key, one bit each.
+int32_t spl_labels(const struct spl_store *store,
+                   const uint8_t *key,
+                   uint32_t key_len,
+                   uint64_t *labels);
+
+// Takes labels from a key, then gives it others, as one step; `labels` gets all that it has then. `labels` may be NULL.
+int32_t spl_label(const struct spl_store *store,
+                  const uint8_t *key,
+                  uint32_t key_len,
+                  uint64_t add,
+                  uint64_t remove,
+                  uint64_t *labels);
+
+// Shows a value where it lies, without a copy. What is seen is to be believed only if `spl_view_is_whole` says so afterwards;
+// else it is to be tried again, or to be copied by `spl_get` after a few times.
+int32_t spl_view(const struct spl_store *store,
+                 const uint8_t *key,
+                 uint32_t key_len,
+                 struct spl_view *view);
+
+// 1 if all that was seen by a view up to now was one whole value, 0 if not.
+int32_t spl_view_is_whole(const struct spl_store *store, const struct spl_view *view);
+
+// Names a label, by its number from 0 to 63; an empty name takes the old one away. A name has at most 56 bytes.
+int32_t spl_name_label(const struct spl_store *store,
+                       uint32_t label,
+                       const uint8_t *name,
+                       uint32_t name_len);
+
+// Copies the names of labels, if they fit, as records of `uint32_t label`, `uint32_t name_len`, the name, and padding to a multiple
+// of 8. Returns how many bytes they are: at most 4,096.
+int32_t spl_label_names(const struct spl_store *store,
+                        uint8_t *buf,
+                        uint32_t cap);
+
+// Deletes the keys whose time is up, so that those who watch are told and the bytes are zeroed; returns how many there were.
+int32_t spl_sweep(const struct spl_store *store);
+
+// Zeroes what was left behind while the store did not zero replaced and deleted bytes; returns in how many slots there was
+// something.
+int32_t spl_purge(const struct spl_store *store);
+
+// What goes when the store is full: one of the `SPL_EVICT_` numbers.
+int32_t spl_eviction(const struct spl_store *store);
+
+// Sets what goes when the store is full, for all processes.
+int32_t spl_set_eviction(const struct spl_store *store, uint32_t policy);
+
 // Registers memory for the `spl_scratch_` functions, which take the key from there: a caller that pays for each pointer
 // passes one once. `scratch` stays valid until the handle is closed or other memory is registered; `len` is at least
 // `SPL_SCRATCH_VALUE`.
@@ -457,106 +798,55 @@ int32_t spl_scratch_slot_snapshot(const struct spl_store *store, uint32_t key_le
 // `spl_poll`.
 int32_t spl_scratch_poll(const struct spl_store *store, uint32_t key_len, uint32_t timeout_ms);
 
-// Starts the thread that follows the store for all watches of this handle, and returns a descriptor, the caller's to close: a
-// non-blocking stream on which a byte arrives when watches have become ready. Once a handle: `SPL_INVALID_ARGUMENT` if it was
-// called before.
-//
-// While nothing is watched the thread does not follow the store. It ends when the handle is closed, and soon after the
-// descriptor was. A forked child cannot use the watches of its parent's handle.
-int32_t spl_selector(const struct spl_store *store,
-                     struct spl_error *error);
-
-// Watches keys, which need not exist yet: for each that has changed, `spl_next` delivers its newest state. `kind` is one of the
-// `SPL_PATTERN_` numbers, `flags` are `SPL_WATCH_` bits. Returns the watch's number, which is never used again. It needs
-// `spl_selector`.
-//
-// Changes that come faster than they are taken are folded into one, and the epochs tell; the last state of a key is always
-// delivered. What is changed after this call has returned is never missed, except that a key which comes and goes between two
-// looks may pass unnoticed.
-int32_t spl_watch(const struct spl_store *store,
-                  uint32_t kind,
-                  const uint8_t *pattern,
-                  uint32_t pattern_len,
-                  uint32_t flags,
-                  const uint64_t *from,
-                  struct spl_error *error);
-
-// Follows every change of every key, from now on, or from a place in the journal on: `flags` is 0 or `SPL_WATCH_FROM`. Returns
-// a number as `spl_watch` does. What the journal does not hold any more is one `SPL_CHANGE_LOST`, and the current state after
-// it.
-int32_t spl_changes(const struct spl_store *store,
-                    uint32_t flags,
-                    const uint64_t *from,
-                    struct spl_error *error);
-
-// Ends a watch or a feed. Without effect if there is none of that number.
-int32_t spl_unwatch(const struct spl_store *store, uint32_t id);
-
-// Tells the numbers of watches and feeds that have got something to deliver, each once until `spl_next` has found it empty.
-// Returns how many; if that is `cap`, more may be left.
-int32_t spl_ready(const struct spl_store *store,
-                  uint32_t *ids,
-                  uint32_t cap);
-
-// Takes what a watch or a feed has to deliver: records of a `spl_change`, the key, zeros up to a multiple of 8, the value, and
-// zeros up to a multiple of 8. A watch gives one record a call, a feed as many as fit. Returns the bytes filled. 0: there is
-// nothing now, and it will be announced when there is. More than `cap`: nothing was taken, so much room is needed.
-int32_t spl_next(const struct spl_store *store,
-                 uint32_t id,
-                 uint8_t *buf,
-                 uint32_t cap);
-
-// Registers memory for the `spl_scratch_` functions, which take the key from there: a caller that pays for each pointer
-// passes one once. `scratch` stays valid until the handle is closed or other memory is registered; `len` is at least
-// `SPL_SCRATCH_VALUE`.
-int32_t spl_scratch(const struct spl_store *store,
-                    uint8_t *scratch,
-                    uint32_t len);
-
-// `spl_get` to scratch memory: the value is copied only if it fits there.
-int32_t spl_scratch_get(const struct spl_store *store, uint32_t key_len);
-
-// `spl_get` to `buf`.
-int32_t spl_scratch_get_into(const struct spl_store *store,
+// `spl_set_with` of a value in scratch memory, with an `spl_set_options` at `SPL_SCRATCH_RESULT`, where the epoch is put.
+int32_t spl_scratch_set_with(const struct spl_store *store,
                              uint32_t key_len,
-                             uint8_t *buf,
-                             uint32_t cap);
-
-// `spl_set` of a value in scratch memory.
-int32_t spl_scratch_set(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
-
-// `spl_set` of a value elsewhere.
-int32_t spl_scratch_set_from(const struct spl_store *store,
-                             uint32_t key_len,
-                             const uint8_t *value,
                              uint32_t value_len);
 
-// `spl_try_set` of a value in scratch memory.
-int32_t spl_scratch_try_set(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
+// `spl_scratch_set_with` of a value elsewhere. `value` is valid for `value_len` bytes, none of them in scratch memory.
+int32_t spl_scratch_set_with_from(const struct spl_store *store,
+                                  uint32_t key_len,
+                                  const uint8_t *value,
+                                  uint32_t value_len);
 
-// `spl_try_set` of a value elsewhere.
-int32_t spl_scratch_try_set_from(const struct spl_store *store,
-                                 uint32_t key_len,
-                                 const uint8_t *value,
-                                 uint32_t value_len);
+// `spl_unset_if_epoch`, with the epoch at `SPL_SCRATCH_RESULT`.
+int32_t spl_scratch_unset_if_epoch(const struct spl_store *store, uint32_t key_len);
 
-// `spl_unset`.
-int32_t spl_scratch_unset(const struct spl_store *store, uint32_t key_len);
+// `spl_get_entry` to scratch memory: an `spl_version` at `SPL_SCRATCH_RESULT`. The value is copied only if it fits.
+int32_t spl_scratch_get_entry(const struct spl_store *store,
+                              uint32_t key_len);
 
-// `spl_try_unset`.
-int32_t spl_scratch_try_unset(const struct spl_store *store, uint32_t key_len);
+// `spl_append` of bytes in scratch memory.
+int32_t spl_scratch_append(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
 
-// `spl_contains`.
-int32_t spl_scratch_contains(const struct spl_store *store, uint32_t key_len);
+// `spl_append` of bytes elsewhere. `value` is valid for `value_len` bytes, none of them in scratch memory.
+int32_t spl_scratch_append_from(const struct spl_store *store,
+                                uint32_t key_len,
+                                const uint8_t *value,
+                                uint32_t value_len);
 
-// `spl_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
-int32_t spl_scratch_epoch(const struct spl_store *store, uint32_t key_len);
+// `spl_apply`: the operand at `SPL_SCRATCH_RESULT`, where the result is put.
+int32_t spl_scratch_apply(const struct spl_store *store, uint32_t key_len, uint32_t operation);
 
-// `spl_slot_snapshot`: an `spl_slot_snapshot` at `SPL_SCRATCH_RESULT`.
-int32_t spl_scratch_slot_snapshot(const struct spl_store *store, uint32_t key_len);
+// `spl_expire`.
+int32_t spl_scratch_expire(const struct spl_store *store, uint32_t key_len, uint64_t ttl_ms);
 
-// `spl_poll`.
-int32_t spl_scratch_poll(const struct spl_store *store, uint32_t key_len, uint32_t timeout_ms);
+// `spl_persist`.
+int32_t spl_scratch_persist(const struct spl_store *store, uint32_t key_len);
+
+// `spl_ttl`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+int32_t spl_scratch_ttl(const struct spl_store *store, uint32_t key_len);
+
+// `spl_pin`.
+int32_t spl_scratch_pin(const struct spl_store *store, uint32_t key_len, uint32_t on);
+
+// `spl_labels`: a `uint64_t` at `SPL_SCRATCH_RESULT`.
+int32_t spl_scratch_labels(const struct spl_store *store, uint32_t key_len);
+
+// `spl_label`: two `uint64_t` at `SPL_SCRATCH_RESULT`, the labels to add and those to remove; where the first stands, all that the key has
+// then are put.
+int32_t spl_scratch_label(const struct spl_store *store,
+                          uint32_t key_len);
 
 // Starts the thread that follows the store for all watches of this handle, and returns a descriptor, the caller's to close: a
 // non-blocking stream on which a byte arrives when watches have become ready. Once a handle: `SPL_INVALID_ARGUMENT` if it was
@@ -569,7 +859,7 @@ int32_t spl_selector(const struct spl_store *store,
 
 // Watches keys, which need not exist yet: for each that has changed, `spl_next` delivers its newest state. `kind` is one of the
 // `SPL_PATTERN_` numbers, `flags` are `SPL_WATCH_` bits. Returns the watch's number, which is never used again. It needs
-// `spl_selector`.
+// `spl_selector`. With `SPL_WATCH_LABELS` the labels stand behind `from`, as a second number.
 //
 // Changes that come faster than they are taken are folded into one, and the epochs tell; the last state of a key is always
 // delivered. What is changed after this call has returned is never missed, except that a key which comes and goes between two

@@ -5,6 +5,7 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 build_rust --package splinter-bus --example hello
+build_c
 directory=$(mktemp -d -t splinter-examples.XXXXXX)
 trap 'rm -rf -- "$directory"' EXIT
 cd -- "$directory"
@@ -29,6 +30,14 @@ check "hello.deno.ts" 'deno found "hello from Rust"' \
   deno run --quiet "${permissions[@]}" "$root/examples/hello.deno.ts"
 check "hello.bun.ts" 'bun found "hello from Deno"' bun "$root/examples/hello.bun.ts"
 check "hello.rs again" 'rust found "hello from Bun"' "$CARGO_TARGET_DIR/release/examples/hello"
+# Spaces in a path are escaped.
+# shellcheck disable=SC2162
+read -a flags < <(PKG_CONFIG_PATH=$c_libraries/lib/pkgconfig pkg-config --cflags --libs splinter_p)
+cc -Wall -Wextra -Werror "$root/examples/c/hello.c" "${flags[@]}" -o hello-c
+check "hello.c" 'c found "hello from Rust"' env "LD_LIBRARY_PATH=$c_libraries/lib" ./hello-c
+check "hello.py" 'python found "hello from C"' \
+  env "LD_LIBRARY_PATH=$c_libraries/lib" python3 "$root/examples/python/hello.py"
+check "hello.bun.ts again" 'bun found "hello from Python"' bun "$root/examples/hello.bun.ts"
 check "scripts/demo" "write to wake" "$root/scripts/demo" 1
 
 printf '%s pass\n%s fail\n' "$passed" "$failed"

@@ -11,6 +11,9 @@ export DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1 DO_NOT_TRACK=1
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
 library=$CARGO_TARGET_DIR/release/libsplinter_bus.so
+# Where build_c puts the libraries for C, as scripts/install would.
+# shellcheck disable=SC2034
+c_libraries=$CARGO_TARGET_DIR/release/c
 
 die() {
   printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
@@ -50,6 +53,28 @@ install_tools() {
 build_rust() {
   # Where nothing changed this takes some 50 ms and prints nothing.
   (cd "$root/rust" && cargo build --release --locked --quiet "$@") || die "the Rust build failed"
+}
+
+# What the tests of the C libraries and the examples need besides: installed where that takes nobody's leave.
+install_c_tools() {
+  local missing=() tool
+  for tool in c++:g++ pkg-config:pkg-config python3:python3 valgrind:valgrind; do
+    command -v "${tool%:*}" >/dev/null || missing+=("${tool#*:}")
+  done
+  if ((${#missing[@]} > 0)) && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    step "Installing ${missing[*]}"
+    apt-get update --quiet=2 || die "apt-get update failed"
+    # Valgrind recognises the C library's functions by its symbols.
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" libc6-dbg ||
+      die "the Debian packages ${missing[*]} could not be installed"
+    missing=()
+  fi
+  ((${#missing[@]} == 0)) || die "these Debian packages are missing: install them first: ${missing[*]}"
+}
+
+build_c() {
+  install_c_tools
+  "$root/scripts/lib/c_libraries.sh" "$c_libraries" || die "the C libraries were not built"
 }
 
 setup() {

@@ -2,7 +2,7 @@
 
 use splinter::Error;
 
-use crate::{SPL_NO_VALUE, SPL_OK, SplStore, guarded, handle, input, invalid, output, put};
+use super::{SPL_NO_VALUE, SPL_OK, SplStore, guarded, handle, input, invalid, output, put};
 
 /// Takes a number and what it is the length of from the start of packed input.
 fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], Error> {

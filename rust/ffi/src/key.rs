@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use splinter::{Error, KeyHandle, Store};
 
-use crate::scratch::scratch_value_of;
-use crate::{SPL_NO_KEY, SPL_OK, SplError, SplStore, explained, guarded, handle, input, length, output, put};
+use super::scratch::scratch_value_of;
+use super::{SPL_NO_KEY, SPL_OK, SplError, SplStore, explained, guarded, handle, input, length, output, put};
 
 /// A key of a store. Any number of threads may use it at once. It keeps the store open, for itself, until it is closed.
 pub struct SplKey {
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn spl_key_scratch_set(key: *const SplKey, value_len: u32)
         let value = unsafe { scratch_value_of(&key.store.0)? };
         let value = value
             .get(..value_len as usize)
-            .ok_or_else(|| crate::invalid("the value is longer than scratch memory"))?;
+            .ok_or_else(|| super::invalid("the value is longer than scratch memory"))?;
         key.key.set(value).map(|_| SPL_OK)
     })
 }
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn spl_key_scratch_epoch(key: *const SplKey) -> i32 {
             return Ok(SPL_NO_KEY);
         };
         // SAFETY: as the caller promises.
-        let result = unsafe { crate::scratch::scratch_result_of(&key.store.0)? };
+        let result = unsafe { super::scratch::scratch_result_of(&key.store.0)? };
         result[..8].copy_from_slice(&epoch.to_ne_bytes());
         Ok(SPL_OK)
     })

@@ -983,7 +983,7 @@ pub unsafe extern "C" fn spl_scan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::{SplSetOptions, SplVersion, SplView};
+    use operations::{SplSetOptions, SplVersion, SplView};
 
     #[test]
     fn codes_are_those_of_the_core() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use splinter::{Error, Eviction, Operation, Outcome, SetOptions, Stamp, Store, TimeToLive, ValueType};
 
-use crate::{
+use super::{
     SPL_ADD, SPL_AND, SPL_CHECKED, SPL_CONDITION_NOT_MET, SPL_IF_ABSENT, SPL_IF_EPOCH, SPL_IF_PRESENT, SPL_KEEP_TTL,
     SPL_NO_DEADLINE, SPL_NO_KEY, SPL_NOT, SPL_OK, SPL_OR, SPL_SET_TTL, SPL_SET_TYPE, SPL_SIGNED, SPL_SUB, SPL_XOR,
     SplStore, deliver, guarded, handle, in_milliseconds, input, invalid, output, put,
@@ -355,7 +355,7 @@ pub unsafe extern "C" fn spl_ttl(store: *const SplStore, key: *const u8, key_len
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, key) = unsafe { (&handle(store)?.store, input(key, key_len)?) };
-        match crate::operations::ttl_ms(store, key)? {
+        match super::operations::ttl_ms(store, key)? {
             // SAFETY: as the caller promises.
             Some(left) => unsafe { put(ttl_ms, left) },
             None => Ok(SPL_NO_KEY),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use splinter::{Error, Store};
 
-use crate::operations::{self, SplSetOptions};
-use crate::{
+use super::operations::{self, SplSetOptions};
+use super::{
     SPL_NO_KEY, SPL_OK, SPL_SCRATCH_KEY, SPL_SCRATCH_VALUE, SplSlotSnapshot, SplStore, guarded, handle, input, invalid,
     length, milliseconds, output, slot_snapshot,
 };

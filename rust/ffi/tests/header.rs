@@ -23,11 +23,6 @@ fn generated() -> String {
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(root().join("src/lib.rs"))
-        .with_src(root().join("src/batch.rs"))
-        .with_src(root().join("src/key.rs"))
-        .with_src(root().join("src/operations.rs"))
-        .with_src(root().join("src/scratch.rs"))
-        .with_src(root().join("src/watch.rs"))
         .generate()
         .unwrap();
     let mut header = Vec::new();

@@ -232,6 +232,7 @@ static int check_scratch(struct spl_store *store)
     struct spl_slot_snapshot slot;
     uint64_t epoch;
 
+    memset(scratch, 0, sizeof scratch);
     CHECK(spl_scratch_get(store, 1) == SPL_INVALID_ARGUMENT);
     CHECK(spl_scratch(store, NULL, sizeof scratch) == SPL_INVALID_ARGUMENT);
     CHECK(spl_scratch(store, scratch, SPL_SCRATCH_VALUE - 1) == SPL_INVALID_ARGUMENT);
@@ -319,7 +320,7 @@ static int check_store(struct spl_store *store, const char *path)
 /* Waits for the announcement that something is ready, and takes it. */
 static int wait_ready(struct spl_store *store, int fd, uint32_t wanted)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    struct pollfd poll_fd = {fd, POLLIN, 0};
     char bytes[16];
     uint32_t ids[1];
 
