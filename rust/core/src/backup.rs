@@ -36,7 +36,7 @@ impl Store {
         let file = unpublished.file().try_clone().map_err(io)?;
         let copy = OpenOptions::new().attach(file, path.clone())?;
         self.copy_keys(&copy)?;
-        copy.sync()?;
+        copy.region().sync()?;
         copy.close();
         unpublished.file().sync_all().map_err(io)?;
         unpublished.publish()?;

@@ -108,6 +108,8 @@ impl Store {
             done += 1;
             Ok(())
         })
+        // All of them by one sync.
+        .and_then(|()| self.committed(Ok(())))
         .map_err(|error| BatchError { done, error })
     }
 

@@ -10,7 +10,6 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::journal::Change;
-use crate::layout::PINNED;
 use crate::lock::Writer;
 use crate::region::{Region, SlotIndex};
 use crate::slot::ACCESSED;
@@ -88,7 +87,7 @@ impl Store {
     pub fn set_eviction(&self, policy: Eviction) -> Result<()> {
         let region = self.writer()?.region;
         region.header().eviction.store(policy as u32, Ordering::Relaxed);
-        region.check_intact()
+        self.committed(region.check_intact())
     }
 }
 
@@ -171,7 +170,7 @@ impl Region {
     }
 
     pub(crate) fn is_pinned(&self, slot: SlotIndex) -> bool {
-        self.attributes(slot).properties.load(Ordering::Relaxed) & PINNED != 0
+        self.descriptor(slot, self.ctl(slot).buffer()).is_pinned()
     }
 
     /// The deadline of a key that may be evicted for it.

@@ -92,7 +92,7 @@ impl Store {
             true
         });
         writer.region.note_deadline(deadline);
-        self.told(found).map(|found| found.is_some())
+        self.committed(found).map(|found| found.is_some())
     }
 
     pub(crate) fn persist_at(&self, target: &Target<'_>) -> Result<bool> {
@@ -104,7 +104,7 @@ impl Store {
                 .set_descriptor(slot, ctl.buffer(), descriptor.with_timed(false));
             descriptor.is_timed()
         });
-        self.told(changed).map(|changed| changed == Some(true))
+        self.committed(changed).map(|changed| changed == Some(true))
     }
 
     pub(crate) fn ttl_at(&self, target: &Target<'_>) -> Result<Option<TimeToLive>> {
@@ -125,7 +125,7 @@ impl Store {
     ///
     /// [`Error::Permission`] on a read-only handle, [`Error::Busy`] as for [`Self::unset`], [`Error::Corrupt`].
     pub fn sweep(&self) -> Result<usize> {
-        self.told(self.writer()?.sweep())
+        self.committed(self.writer()?.sweep())
     }
 
     /// Deletes a key that a reader has found to be due, if nobody else is at it just now.

@@ -170,6 +170,16 @@ impl Region {
         }
     }
 
+    /// Lets the journal end at a position, with nothing left of what stood before it. Nobody else is at it.
+    pub(crate) fn blank_journal(&self, end: u64) {
+        let entries = u64::from(self.geometry().journal_entries());
+        for position in end - entries.min(end)..end {
+            self.journal_entry(position)
+                .store(self.lap(position), Ordering::Relaxed);
+        }
+        self.header().journal_tail.store(end, Ordering::Release);
+    }
+
     /// The number of changes ever: the position that the next one gets.
     pub(crate) fn journal_end(&self) -> u64 {
         let mut position = self.header().journal_tail.load(Ordering::Relaxed);

@@ -4,10 +4,10 @@
 
 use crate::error::{Error, Result};
 use crate::key::Target;
-use crate::layout::{LABELS, PINNED};
+use crate::layout::LABELS;
 use crate::region::Region;
 use crate::store::Store;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{Ordering, fence};
 
 /// Longest name of a label in bytes.
 pub const LABEL_BYTES_MAX: usize = 56;
@@ -40,16 +40,16 @@ impl Store {
     }
 
     pub(crate) fn label_at(&self, target: &Target<'_>, add: u64, remove: u64) -> Result<Option<u64>> {
+        let writer = self.writer()?;
         let mut now = 0;
-        let found = self.change_word(
-            target,
-            |attributes| &attributes.labels,
-            |labels| {
-                now = labels & !remove | add;
-                now
-            },
-        )?;
-        Ok(found.then_some(now))
+        let found = writer.change_attributes(target, |slot, _| {
+            let labels = &writer.region.attributes(slot).labels;
+            let before = labels.load(Ordering::Relaxed);
+            now = before & !remove | add;
+            labels.store(now, Ordering::Relaxed);
+            now != before
+        });
+        Ok(self.committed(found)?.map(|_| now))
     }
 
     /// Sets whether a key is pinned: never evicted ([`crate::Eviction`]). Returns whether there is such a key.
@@ -58,29 +58,15 @@ impl Store {
     ///
     /// As for [`Self::unset`].
     pub fn pin(&self, key: impl AsRef<[u8]>, pinned: bool) -> Result<bool> {
-        let target = self.target(key.as_ref());
-        self.change_word(
-            &target,
-            |attributes| &attributes.properties,
-            |properties| properties & !PINNED | if pinned { PINNED } else { 0 },
-        )
-    }
-
-    fn change_word(
-        &self,
-        target: &Target<'_>,
-        word: impl Fn(&crate::layout::Attributes) -> &AtomicU64,
-        mut change: impl FnMut(u64) -> u64,
-    ) -> Result<bool> {
         let writer = self.writer()?;
-        let found = writer.change_attributes(target, |slot, _| {
-            let word = word(writer.region.attributes(slot));
-            let before = word.load(Ordering::Relaxed);
-            let now = change(before);
-            word.store(now, Ordering::Relaxed);
-            now != before
+        let found = writer.change_attributes(&self.target(key.as_ref()), |slot, ctl| {
+            let descriptor = writer.region.descriptor(slot, ctl.buffer());
+            writer
+                .region
+                .set_descriptor(slot, ctl.buffer(), descriptor.with_pinned(pinned));
+            descriptor.is_pinned() != pinned
         });
-        self.told(found).map(|found| found.is_some())
+        self.committed(found).map(|found| found.is_some())
     }
 
     /// Names a label, by its number from 0 to 63, for all processes; an empty name takes the old one away.
@@ -107,7 +93,7 @@ impl Store {
             region.write_label(label, name.as_bytes());
         }
         writer.unlock_stripe(0);
-        region.check_intact()?;
+        self.committed(region.check_intact())?;
         if is_taken {
             return Err(refused("another label has this name"));
         }
@@ -129,7 +115,7 @@ impl Store {
 
 impl Region {
     /// A label's name, if it has one. One whose writer was killed in the middle has none.
-    fn read_label(&self, label: u32) -> Option<String> {
+    pub(crate) fn read_label(&self, label: u32) -> Option<String> {
         let record = self.label_name(label);
         for _ in 0..LOOKS {
             // Acquire, and the fence below: the bytes are those of this state if it is the same again.
@@ -152,7 +138,7 @@ impl Region {
     }
 
     /// The caller holds the lock of names.
-    fn write_label(&self, label: u32, name: &[u8]) {
+    pub(crate) fn write_label(&self, label: u32, name: &[u8]) {
         let record = self.label_name(label);
         let changing = record.state.load(Ordering::Relaxed) & !LENGTH_MASK | RENAMING;
         record.state.store(changing, Ordering::Relaxed);

@@ -75,9 +75,9 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// | offset | bytes | field                                                                                    |
 /// |--------|-------|------------------------------------------------------------------------------------------|
 /// | 0      | 128   | identity: written once, before the store has a name; covered by a checksum ([`Identity`]) |
-/// | 128    | 4     | `flags`: bit 0 `auto_vacuum`                                                             |
+/// | 128    | 4     | `flags`: bit 0 `auto_vacuum`, bit 1 values get checksums                                 |
 /// | 132    | 4     | `eviction`: what goes when the store is full ([`crate::evict`])                          |
-/// | 136    | 16    | `boot_id` of the machine's boot that last recovered the store (reserved)                 |
+/// | 136    | 16    | `boot_id` of the machine's boot that the store was made or recovered in                  |
 /// | 192    | 8     | `births`: inserts ever, the stamp by which a scan skips keys younger than itself         |
 /// | 200    | 8     | `epoch_floor`: greatest sequence that a deleted key had                                  |
 /// | 208    | 8     | `incarnations`: handles ever attached                                                    |
@@ -96,7 +96,7 @@ pub(crate) struct Header {
     _identity: Bytes<128>,
     pub(crate) flags: AtomicU32,
     pub(crate) eviction: AtomicU32,
-    _boot_id: Bytes<16>,
+    pub(crate) boot_id: [AtomicU64; 2],
     _settings: Bytes<40>,
     pub(crate) births: AtomicU64,
     pub(crate) epoch_floor: AtomicU64,
@@ -126,7 +126,7 @@ const _: () = {
     assert!(align_of::<Header>() == PAGE_BYTES);
     assert!(offset_of!(Header, flags) == 128);
     assert!(offset_of!(Header, eviction) == 132);
-    assert!(offset_of!(Header, _boot_id) == 136);
+    assert!(offset_of!(Header, boot_id) == 136);
     assert!(offset_of!(Header, births) == 192);
     assert!(offset_of!(Header, epoch_floor) == 200);
     assert!(offset_of!(Header, incarnations) == 208);
@@ -144,6 +144,8 @@ const _: () = {
 
 /// `Header::flags`, bit 0: replaced and deleted bytes are zeroed before the call returns.
 pub(crate) const FLAG_AUTO_VACUUM: u32 = 1;
+/// `Header::flags`, bit 1: writes leave checksums of the values, for the time after a power cut.
+pub(crate) const FLAG_CHECKSUMS: u32 = 2;
 
 /// One attached handle. Its owner holds an open-file-description lock on a byte of the file for as long as it lives.
 ///
@@ -242,7 +244,7 @@ const _: () = assert!(size_of::<LabelName>() == LINE_BYTES);
 /// | 8      | 8     | `birth`: value of `Header::births` that this key's insert drew         |
 /// | 16     | 16    | `deadlines` of either buffer, in ns since 1970, if its descriptor says |
 /// | 32     | 8     | `labels`: one bit for each that the key has                            |
-/// | 40     | 8     | `properties`: bit 0 pinned                                             |
+/// | 40     | 8     | `checksums` of either buffer, if its descriptor says                   |
 /// | 48     | 8     | `inserted`: sequence of the change by which this key came              |
 /// | 56     | 8     | `appended_to`: sequence of the value that has only been appended to    |
 /// |        |       | since, if the descriptor says that the present one came by an append   |
@@ -252,20 +254,17 @@ pub(crate) struct Attributes {
     pub(crate) birth: AtomicU64,
     pub(crate) deadlines: [AtomicU64; 2],
     pub(crate) labels: AtomicU64,
-    pub(crate) properties: AtomicU64,
+    pub(crate) checksums: [AtomicU32; 2],
     pub(crate) inserted: AtomicU64,
     pub(crate) appended_to: AtomicU64,
 }
-
-/// `Attributes::properties`, bit 0: the key is never evicted.
-pub(crate) const PINNED: u64 = 1;
 
 const _: () = {
     assert!(size_of::<Attributes>() == LINE_BYTES);
     assert!(offset_of!(Attributes, birth) == 8);
     assert!(offset_of!(Attributes, deadlines) == 16);
     assert!(offset_of!(Attributes, labels) == 32);
-    assert!(offset_of!(Attributes, properties) == 40);
+    assert!(offset_of!(Attributes, checksums) == 40);
     assert!(offset_of!(Attributes, inserted) == 48);
     assert!(offset_of!(Attributes, appended_to) == 56);
 };

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use crate::checkpoint::Durability;
 use crate::create::Unpublished;
 use crate::error::{Error, Result};
 use crate::layout::{FLAG_AUTO_VACUUM, Geometry, SLOTS_DEFAULT, VALUE_BYTES_DEFAULT};
@@ -54,6 +55,7 @@ pub struct OpenOptions {
     lock_timeout: Duration,
     spin: Duration,
     poll_interval: Duration,
+    durability: Durability,
 }
 
 impl Default for OpenOptions {
@@ -81,6 +83,7 @@ impl OpenOptions {
                 Duration::ZERO
             },
             poll_interval: Duration::MAX,
+            durability: Durability::None,
         }
     }
 
@@ -175,6 +178,11 @@ impl OpenOptions {
         }
     }
 
+    /// What a power cut may take of the writes of this handle ([`Durability::None`] unless set here).
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
+    }
+
     /// Creates a store.
     ///
     /// It appears under its name complete or not at all, wherever this process may be killed.
@@ -261,6 +269,10 @@ impl OpenOptions {
 
     pub(crate) fn poll_interval_value(&self) -> Duration {
         self.poll_interval
+    }
+
+    pub(crate) fn durability_value(&self) -> Durability {
+        self.durability
     }
 
     fn flags(&self) -> u32 {

@@ -4,7 +4,6 @@
 
 use crate::error::{Error, Result};
 use crate::key::Target;
-use crate::layout::PINNED;
 use crate::lock::{Attempt, Backoff, Writer};
 use crate::region::{Buffer, Region, SlotIndex};
 use crate::slot::{Ctl, Descriptor};
@@ -104,7 +103,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn is_pinned(&self) -> bool {
-        self.region.attributes(self.slot).properties.load(Ordering::Relaxed) & PINNED != 0
+        self.descriptor.is_pinned()
     }
 
     /// Sequence of the version that has only been appended to since: this one, if it did not come by an append.

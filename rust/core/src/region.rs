@@ -107,10 +107,11 @@ impl Region {
             let last = free.len() - 8;
             free[last..].copy_from_slice(&((1_u64 << slots_in_last_word) - 1).to_le_bytes());
         }
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let mut settings = [0; 24];
         settings[..4].copy_from_slice(&flags.to_le_bytes());
-        settings[8..].copy_from_slice(&parse_uuid(&boot_id));
+        for (to, word) in settings[8..].chunks_exact_mut(8).zip(sys::boot_id()) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
         file.write_all_at(&free, layout.free as u64)
             .and_then(|()| file.write_all_at(&settings, std::mem::offset_of!(Header, flags) as u64))
             .and_then(|()| file.write_all_at(&identity.encode(), 0))
@@ -345,9 +346,14 @@ impl Region {
     /// Zeroes a key, if there is one. The caller holds the slot's lock, and the slot is not live.
     pub(crate) fn zero_key(&self, slot: SlotIndex) {
         if self.has_key(slot) {
-            for i in 0..self.key_room() / 8 {
-                self.key_word(slot, i).store(0, Ordering::Relaxed);
-            }
+            self.zero_whole_key(slot);
+        }
+    }
+
+    /// Zeroes a slot's room for its key, whatever is there.
+    pub(crate) fn zero_whole_key(&self, slot: SlotIndex) {
+        for i in 0..self.key_room() / 8 {
+            self.key_word(slot, i).store(0, Ordering::Relaxed);
         }
     }
 
@@ -515,6 +521,13 @@ impl Region {
         Ok(())
     }
 
+    /// The same, though it is noted already: after a power cut the note may be there and the space not.
+    pub(crate) fn reserve_anew(&self, slot: SlotIndex) -> Result<()> {
+        let (word, bit) = self.reserved_bit(slot);
+        word.fetch_and(!bit, Ordering::Relaxed);
+        self.reserve(slot)
+    }
+
     fn reserved_bit(&self, slot: SlotIndex) -> (&AtomicU64, u64) {
         let chunk = slot.at() / self.layout.chunk_slots;
         (self.record(self.layout.reserved + chunk / 64 * 8), 1 << (chunk % 64))
@@ -589,12 +602,6 @@ fn fill_with_zeros(file: &File, bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The 16 bytes of a UUID's text; zeros if it is none.
-fn parse_uuid(text: &str) -> [u8; 16] {
-    let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
-    u128::from_str_radix(&digits, 16).map_or([0; 16], u128::to_be_bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -606,11 +613,5 @@ mod tests {
         assert_eq!(last_word(b"1234567"), u64::from_le_bytes(*b"1234567\0"));
         assert_eq!(last_word(b"12345678"), 0);
         assert_eq!(last_word(b"12345678abc"), u64::from_le_bytes(*b"abc\0\0\0\0\0"));
-    }
-
-    #[test]
-    fn a_uuid_has_sixteen_bytes() {
-        assert_eq!(parse_uuid("00010203-0405-0607-0809-0a0b0c0d0e0f\n")[15], 15);
-        assert_eq!(parse_uuid("nonsense"), [0; 16]);
     }
 }

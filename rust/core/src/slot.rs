@@ -114,6 +114,10 @@ const DIRTY: u64 = 1 << 40;
 const TIMED: u64 = 1 << 41;
 /// Flag: the value came by an append, so that the other buffer's value, as long as its descriptor says, is its start.
 const APPENDED: u64 = 1 << 42;
+/// Flag: the key is never evicted.
+const PINNED: u64 = 1 << 43;
+/// Flag: there is a checksum of the value.
+const CHECKED: u64 = 1 << 44;
 const TYPE_SHIFT: u32 = 32;
 
 impl Descriptor {
@@ -148,6 +152,24 @@ impl Descriptor {
     #[must_use]
     pub(crate) fn with_dirty(self, dirty: bool) -> Self {
         Self(self.0 & !DIRTY | if dirty { DIRTY } else { 0 })
+    }
+
+    pub(crate) fn is_pinned(self) -> bool {
+        self.0 & PINNED != 0
+    }
+
+    #[must_use]
+    pub(crate) fn with_pinned(self, pinned: bool) -> Self {
+        Self(self.0 & !PINNED | if pinned { PINNED } else { 0 })
+    }
+
+    pub(crate) fn is_checked(self) -> bool {
+        self.0 & CHECKED != 0
+    }
+
+    #[must_use]
+    pub(crate) fn with_checked(self, checked: bool) -> Self {
+        Self(self.0 & !CHECKED | if checked { CHECKED } else { 0 })
     }
 
     /// Number of the value's type: see [`crate::ValueType`].

@@ -5,8 +5,10 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::checkpoint::{Checkpointing, Durability, Recovery, checkpoint_path};
 use crate::condition::{Condition, Outcome, SetOptions, Versioned};
 use crate::error::{Error, Result};
 use crate::evict::Eviction;
@@ -62,8 +64,9 @@ pub struct Store {
     vain_spins: AtomicU32,
     /// Watches, feeds and polls of this handle that have begun and not ended.
     watches: AtomicU32,
-    /// The first error number of a failed sync: the kernel forgets it, this handle does not.
-    sync_failure: AtomicU32,
+    durability: Durability,
+    checkpointing: Mutex<Checkpointing>,
+    recovery: Option<Recovery>,
 }
 
 /// What [`Store::slot_snapshot`] tells about a key.
@@ -155,7 +158,7 @@ impl Store {
         OpenOptions::new().create_or_open(path)
     }
 
-    /// Takes a store's name away. Those who have it open keep it; its space is freed when the last of them has closed it.
+    /// Takes a store's name away, and its checkpoint. Those who have it open keep it; its space is freed when the last of them has closed it.
     ///
     /// # Errors
     ///
@@ -172,7 +175,12 @@ impl Store {
                 reason: "it does not begin as a store does",
             });
         }
-        std::fs::remove_file(path).map_err(|error| Error::from_os("remove the store", &error))
+        let io = |error| Error::from_os("remove the store", &error);
+        std::fs::remove_file(&path).map_err(io)?;
+        match std::fs::remove_file(checkpoint_path(&path)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the name of a store in shared memory away: [`Self::remove`] for [`OpenOptions::memory`].
@@ -185,7 +193,7 @@ impl Store {
     }
 
     pub(crate) fn new(region: Region, path: PathBuf, options: &OpenOptions) -> Result<Self> {
-        let store = Self {
+        let mut store = Self {
             region,
             path,
             token: AtomicU64::new(0),
@@ -194,13 +202,18 @@ impl Store {
             poll_interval: options.poll_interval_value(),
             vain_spins: AtomicU32::new(0),
             watches: AtomicU32::new(0),
-            sync_failure: AtomicU32::new(0),
+            durability: options.durability_value(),
+            checkpointing: Mutex::default(),
+            recovery: None,
         };
         if store.region.writable() {
             store.attach()?;
+            store.recovery = store.recover()?;
             // What the dead left is tidied by whoever comes next. Where somebody is busy there, another will.
             let _ = store.writer()?.clean_up();
             store.region.check_intact()?;
+        } else {
+            store.refuse_unrecovered()?;
         }
         Ok(store)
     }
@@ -342,6 +355,26 @@ impl Store {
         })
     }
 
+    /// The same for a write, which is put on the disk before it is told of, if that was asked for.
+    #[inline]
+    pub(crate) fn committed<T>(&self, result: Result<T>) -> Result<T> {
+        let result = self.told(result)?;
+        if self.durability == Durability::Commit {
+            self.sync()?;
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn checkpointing(&self) -> MutexGuard<'_, Checkpointing> {
+        self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was done when this handle opened the store after the machine had been restarted; `None` if it was not, or if it had
+    /// been done already.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_ref()
+    }
+
     /// An error as it is told: where pages are gone, that is the cause of whatever else was found.
     #[inline]
     pub(crate) fn told<T>(&self, result: Result<T>) -> Result<T> {
@@ -366,7 +399,7 @@ impl Store {
     #[inline]
     pub(crate) fn set_at(&self, target: &Target<'_>, value: &[u8]) -> Result<u64> {
         let written = self.writer()?.write(target, &Request::set(value));
-        self.told(written).and_then(unconditional).map(|(epoch, _)| epoch)
+        self.committed(written).and_then(unconditional).map(|(epoch, _)| epoch)
     }
 
     /// [`Self::set`] without waiting: [`Error::Busy`] at once while another writer changes the same key.
@@ -377,7 +410,7 @@ impl Store {
     pub fn try_set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<u64> {
         let writer = self.impatient_writer()?;
         let written = writer.write(&self.target(key.as_ref()), &Request::set(value.as_ref()));
-        self.told(written).and_then(unconditional).map(|(epoch, _)| epoch)
+        self.committed(written).and_then(unconditional).map(|(epoch, _)| epoch)
     }
 
     /// Copies a value to the start of `buffer` and returns its length in bytes; `None` if there is no such key.
@@ -498,7 +531,7 @@ impl Store {
 
     pub(crate) fn set_with_at(&self, target: &Target<'_>, value: &[u8], options: &SetOptions) -> Result<Outcome> {
         let written = self.writer()?.write(target, &options.request(value)?);
-        Ok(match self.told(written)? {
+        Ok(match self.committed(written)? {
             Written::Done { epoch, .. } => Outcome::Written { epoch },
             Written::NotMet { found } => Outcome::NotMet { found },
         })
@@ -519,7 +552,7 @@ impl Store {
     pub(crate) fn append_at(&self, target: &Target<'_>, bytes: &[u8]) -> Result<usize> {
         let request = Request::change(Content::Suffix(bytes), ValueType::Void);
         let written = self.writer()?.write(target, &request);
-        self.told(written)
+        self.committed(written)
             .and_then(unconditional)
             .map(|(_, length)| length as usize)
     }
@@ -548,7 +581,7 @@ impl Store {
         let change = |before| integer::result(operation, before);
         let request = Request::change(Content::Integer(&change), T::TYPE);
         let written = self.writer()?.write(target, &request);
-        self.told(written)
+        self.committed(written)
             .and_then(unconditional)
             .map(|(_, number)| T::from_bits(number))
     }
@@ -569,7 +602,7 @@ impl Store {
                 ..Request::change(Content::Value(&new), ValueType::Void)
             };
             let written = self.writer()?.write(target, &request);
-            if let Written::Done { epoch, .. } = self.told(written)? {
+            if let Written::Done { epoch, .. } = self.committed(written)? {
                 return Ok(Some(epoch));
             }
             if !backoff.pause() {
@@ -593,7 +626,7 @@ impl Store {
     }
 
     pub(crate) fn unset_at(&self, target: &Target<'_>) -> Result<Option<usize>> {
-        self.told(self.writer()?.remove(target, Condition::Always))
+        self.committed(self.writer()?.remove(target, Condition::Always))
             .map(bytes_removed)
     }
 
@@ -605,7 +638,7 @@ impl Store {
     pub fn unset_if_epoch(&self, key: impl AsRef<[u8]>, epoch: u64) -> Result<Outcome> {
         let target = self.target(key.as_ref());
         let removed = self.writer()?.remove(&target, Condition::Epoch(epoch));
-        Ok(match self.told(removed)? {
+        Ok(match self.committed(removed)? {
             Removed::Done { epoch, .. } => Outcome::Written { epoch },
             Removed::NotMet { found } => Outcome::NotMet { found },
         })
@@ -620,7 +653,7 @@ impl Store {
         let removed = self
             .impatient_writer()?
             .remove(&self.target(key.as_ref()), Condition::Always);
-        self.told(removed).map(bytes_removed)
+        self.committed(removed).map(bytes_removed)
     }
 
     /// Whether there is such a key.
@@ -756,31 +789,6 @@ impl Store {
     /// As there.
     pub fn poll_since(&self, key: impl AsRef<[u8]>, epoch: u64, timeout: Duration) -> Result<bool> {
         self.wait_for_change(key.as_ref(), Some(epoch), timeout)
-    }
-
-    /// Writes what was changed to the file and waits for the disk (`msync`); without effect on shared memory.
-    ///
-    /// The death of a process loses nothing, synced or not. After a power cut, each page of the file is as old as its last
-    /// writing-back or newer: values that were not written to since the sync are intact, values being replaced at the
-    /// time of the cut may not be.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`], [`Error::NoSpace`]. After the first failure every later call on this handle fails with it, because
-    /// the kernel forgets what it could not write.
-    pub fn sync(&self) -> Result<()> {
-        let result = match self.sync_failure.load(Ordering::Relaxed) {
-            0 => self.region.sync(),
-            errno => Err(Error::Io {
-                action: "sync the store",
-                errno: errno as i32,
-            }),
-        };
-        if let Err(Error::Io { errno, .. }) = result {
-            self.sync_failure.store(errno as u32, Ordering::Relaxed);
-        }
-        self.region.check_intact()?;
-        result
     }
 
     /// The path by which other processes open this store.

@@ -314,6 +314,50 @@ pub(crate) fn now_ns() -> u64 {
         .saturating_add(now.tv_nsec as u64)
 }
 
+/// The number of the machine's boot, drawn at random; zeros if it cannot be told.
+pub(crate) fn boot_id() -> [u64; 2] {
+    static BOOT_ID: std::sync::OnceLock<[u64; 2]> = std::sync::OnceLock::new();
+    *BOOT_ID.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.trim().chars().filter(|&c| c != '-').collect();
+        let number = u128::from_str_radix(&digits, 16).unwrap_or(0);
+        [(number >> 64) as u64, number as u64]
+    })
+}
+
+/// Whether a file is on no disk, and is gone with the machine's power. Where that cannot be told it may be on one.
+pub(crate) fn is_in_memory(file: &File) -> bool {
+    // SAFETY: any bytes are a `statfs`, which the kernel writes.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let result = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut found) };
+    result == 0 && matches!(found.f_type, libc::TMPFS_MAGIC | libc::HUGETLBFS_MAGIC)
+}
+
+/// Being the only one at a file, among those who ask by other open files of it; a death ends it.
+pub(crate) struct Alone<'a>(&'a File);
+
+impl<'a> Alone<'a> {
+    /// Waits for its turn.
+    pub(crate) fn on(file: &'a File) -> Result<Self> {
+        loop {
+            // SAFETY: no memory is passed.
+            match check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }) {
+                Ok(_) => return Ok(Self(file)),
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // SAFETY: no memory is passed. There is nothing to be done about a failure, and closing ends it too.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
 /// When this process started, in clock ticks since boot; 0 if it cannot be told.
 pub(crate) fn process_start_time() -> u64 {
     let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else {

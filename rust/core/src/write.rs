@@ -400,7 +400,9 @@ impl Writer<'_> {
         let filled = filled
             .with_type(value_type)
             .with_timed(is_timed)
-            .with_appended(is_append);
+            .with_appended(is_append)
+            .with_pinned(before.is_pinned());
+        let filled = region.with_checksum(slot, old.other(), filled, ctl.sequence() + 1);
         region.set_descriptor(slot, old.other(), filled);
         // The start of a longer value is no remains.
         let wipes = sterile && !is_append;
@@ -491,7 +493,6 @@ impl Writer<'_> {
             .store(header.births.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         attributes.inserted.store(sequence, Ordering::Relaxed);
         attributes.labels.store(0, Ordering::Relaxed);
-        attributes.properties.store(0, Ordering::Relaxed);
         let sterile = region.is_sterile();
         // What a key that was deleted in throughput mode left here.
         region.zero_key(slot);
@@ -508,6 +509,7 @@ impl Writer<'_> {
             false
         };
         let filled = filled.with_type(value_type as u8).with_timed(is_timed);
+        let filled = region.with_checksum(slot, next.buffer(), filled, sequence);
         region.set_descriptor(slot, next.buffer(), filled);
         // Release: whoever finds the slot through the index, or takes over after our death, sees the hash.
         fence(Ordering::Release);
@@ -712,9 +714,7 @@ impl Writer<'_> {
             region.zero_key(slot);
             region.scrub(slot, Buffer::Even);
             region.scrub(slot, Buffer::Odd);
-            for word in [&region.attributes(slot).labels, &region.attributes(slot).properties] {
-                word.store(0, Ordering::Relaxed);
-            }
+            region.attributes(slot).labels.store(0, Ordering::Relaxed);
             // Last, because the unlinking above needs it, if it must be repeated.
             region.attributes(slot).hash.store(0, Ordering::Release);
         }

@@ -21,7 +21,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::handles::{INCARNATION_MASK, Token};
 use crate::journal::LAP_MASK;
-use crate::layout::{FLAG_AUTO_VACUUM, HANDLES, Identity, STRIPES};
+use crate::layout::{FLAG_AUTO_VACUUM, FLAG_CHECKSUMS, HANDLES, Identity, STRIPES};
 use crate::lock::{Attempt, Writer};
 use crate::region::{Region, SlotIndex};
 use crate::store::Store;
@@ -152,7 +152,7 @@ impl Check<'_> {
             Ok(_) => {}
         }
         let flags = header.flags.load(Ordering::Relaxed);
-        if flags & !FLAG_AUTO_VACUUM != 0 {
+        if flags & !(FLAG_AUTO_VACUUM | FLAG_CHECKSUMS) != 0 {
             self.report.push(Finding::Flags { flags });
         }
         let counters = [

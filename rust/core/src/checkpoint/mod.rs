@@ -1,0 +1,393 @@
+//! What survives a power cut.
+//!
+//! The death of a process loses nothing: the kernel has the pages. A power cut leaves, of the pages that were written since
+//! the last writing-back, any, in any order, and of a page any sectors; two writes to a key can destroy the value
+//! that was on the disk. So a sync does not write the region back. It copies what has changed since the last one, each key as a
+//! validated read gives it, to a file beside the store ([`file`]), and waits for the disk once. After a restart of the
+//! machine whoever opens the store first takes from either what is newest and proves to be whole ([`recover`]).
+
+#![forbid(unsafe_code)]
+
+mod file;
+mod recover;
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::create::{Unpublished, directory_of};
+use crate::error::{Error, Result};
+use crate::journal::{BATCH, Read};
+use crate::layout::{FLAG_CHECKSUMS, LABELS};
+use crate::region::{Buffer, Region, SlotIndex};
+use crate::slot::Descriptor;
+use crate::store::Store;
+use crate::sync::Ordering;
+use crate::sys;
+
+use file::{Checkpoint, Record, Summary};
+pub use recover::Recovery;
+
+/// What a power cut may take: see [`crate::OpenOptions::durability`]. The death of a process takes nothing, whatever this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// What was written since the last [`Store::sync`].
+    #[default]
+    None,
+    /// Nothing that a write of this handle has returned from: each waits for the disk.
+    Commit,
+}
+
+/// What a handle remembers of its syncs.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpointing {
+    checkpoint: Option<Checkpoint>,
+    /// Place in the journal up to which everything is in the checkpoint; `None` before the first sync.
+    position: Option<u64>,
+    /// The first failure: what the kernel could not write it forgets, and a later sync would seem to have gone well.
+    failure: Option<Error>,
+}
+
+impl Store {
+    /// Puts everything on the disk that was written before the call, by whomever, and waits for it. Without effect on
+    /// shared memory.
+    ///
+    /// After a power cut each key has a value at least as new as the last sync that has returned, never a mixture, and the first
+    /// who opens the store for writing puts it right ([`Self::recovery`]). It costs a look at what has changed since the last
+    /// sync of this handle, and one wait for the disk; the first of a handle looks at every key. The file it writes to
+    /// is named like the store, with `.checkpoint` behind; it keeps what was replaced or deleted until the
+    /// second sync after that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::NoSpace`]. After the first of these every later sync of this handle fails with it.
+    /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`].
+    pub fn sync(&self) -> Result<()> {
+        self.writer()?;
+        let Some(path) = self.checkpoint_path() else {
+            return self.region().check_intact();
+        };
+        let mut state = self.checkpointing();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let result = self.write_checkpoint(&mut state, &path);
+        if let Err(error @ (Error::Io { .. } | Error::NoSpace)) = &result {
+            state.failure = Some(error.clone());
+        }
+        self.region().check_intact().and(result)
+    }
+
+    /// Where the checkpoint is; `None` for what does not outlive the machine.
+    fn checkpoint_path(&self) -> Option<PathBuf> {
+        if sys::is_in_memory(self.region().file()) {
+            return None;
+        }
+        Some(checkpoint_path(self.path()))
+    }
+
+    fn write_checkpoint(&self, state: &mut Checkpointing, path: &std::path::Path) -> Result<()> {
+        let io = |error| Error::from_os("sync the store", &error);
+        let region = self.region();
+        // From now on the region can tell by itself which of its values are whole.
+        region.header().flags.fetch_or(FLAG_CHECKSUMS, Ordering::SeqCst);
+        let checkpoint = match &mut state.checkpoint {
+            Some(checkpoint) => checkpoint,
+            none => none.insert(self.open_checkpoint(path)?),
+        };
+        let _alone = sys::Alone::on(checkpoint.file()).map_err(io)?;
+        let last = checkpoint.summary().map_err(io)?;
+        let end = region.journal_end();
+        let mut changed = None;
+        if let Some(position) = state.position {
+            changed = self.changed_slots(position, end);
+        }
+        // Until it is done: after a failure everything is looked at again.
+        state.position = None;
+        match changed {
+            Some(slots) => {
+                for slot in slots {
+                    self.keep_slot(checkpoint, slot)?;
+                }
+            }
+            None => {
+                for slot in region.slot_indices() {
+                    self.keep_slot(checkpoint, slot)?;
+                }
+            }
+        }
+        let header = region.header();
+        let mut labels = vec![String::new(); LABELS as usize];
+        for (label, name) in self.label_names()? {
+            labels[label as usize] = name;
+        }
+        let summary = Summary {
+            epoch_floor: header.epoch_floor.load(Ordering::Acquire),
+            births: header.births.load(Ordering::Relaxed),
+            journal_end: end,
+            flags: header.flags.load(Ordering::Relaxed),
+            eviction: header.eviction.load(Ordering::Relaxed),
+            labels,
+        };
+        region.check_intact()?;
+        checkpoint.write_summary(&last, &summary).map_err(io)?;
+        checkpoint.file().sync_data().map_err(io)?;
+        state.position = Some(end);
+        Ok(())
+    }
+
+    /// The slots that the journal names between two places; `None` if it does not reach back so far.
+    fn changed_slots(&self, from: u64, to: u64) -> Option<Vec<SlotIndex>> {
+        let region = self.region();
+        let mut slots = Vec::new();
+        let mut position = from;
+        let mut words = [0; BATCH];
+        while position < to {
+            let Read::Entries(count @ 1..) = region.read_journal(position, &mut words) else {
+                return None;
+            };
+            let entries = words[..count].iter().filter_map(|&word| region.journal_entry_of(word));
+            slots.extend(entries.map(|entry| entry.slot));
+            position += count as u64;
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        Some(slots)
+    }
+
+    /// Writes what a slot holds, unless that is there already.
+    fn keep_slot(&self, checkpoint: &Checkpoint, slot: SlotIndex) -> Result<()> {
+        let io = |error| Error::from_os("sync the store", &error);
+        let now = self.slot_record(slot)?;
+        let kept = checkpoint.record(slot.get()).map_err(io)?;
+        let is_kept = match &kept.newest {
+            Some(kept) => *kept == now,
+            None => now.sequence == 0,
+        };
+        if is_kept {
+            return Ok(());
+        }
+        checkpoint.write_record(slot.get(), &kept, &now).map_err(io)
+    }
+
+    fn slot_record(&self, slot: SlotIndex) -> Result<Record> {
+        loop {
+            let (mut key, mut value) = (Vec::new(), Vec::new());
+            let live = self.read_slot(slot, |view| {
+                view.copy_key(&mut key);
+                view.copy_to_vec(&mut value)?;
+                Ok(Record {
+                    sequence: view.ctl.sequence(),
+                    inserted: view.inserted(),
+                    labels: view.labels(),
+                    deadline: view.deadline().unwrap_or(0),
+                    value_type: view.value_type() as u8,
+                    is_pinned: view.is_pinned(),
+                    ..Record::default()
+                })
+            })?;
+            if let Some(live) = live {
+                return Ok(Record { key, value, ..live });
+            }
+            let ctl = self.region().ctl(slot);
+            if !ctl.is_live() {
+                return Ok(Record {
+                    sequence: ctl.sequence(),
+                    ..Record::default()
+                });
+            }
+        }
+    }
+
+    fn open_checkpoint(&self, path: &std::path::Path) -> Result<Checkpoint> {
+        let io = |error| Error::from_os("open the checkpoint of the store", &error);
+        let region = self.region();
+        for _ in 0..2 {
+            match open_existing(path)? {
+                Some(file) => {
+                    if let Some(checkpoint) =
+                        Checkpoint::open(file, region.store_id(), region.geometry()).map_err(io)?
+                    {
+                        return Ok(checkpoint);
+                    }
+                    // That of a store that had this name before.
+                    std::fs::remove_file(path).map_err(io)?;
+                }
+                None => {
+                    let mode = region.file().metadata().map_err(io)?.permissions().mode();
+                    let new = Unpublished::new(path, mode & 0o777)?;
+                    let identity = Checkpoint::identity(region.store_id(), region.geometry());
+                    new.file()
+                        .write_all_at(&identity, 0)
+                        .and_then(|()| new.file().sync_all())
+                        .map_err(io)?;
+                    match new.publish() {
+                        Ok(()) | Err(Error::Exists) => {}
+                        Err(error) => return Err(error),
+                    }
+                    // The name must survive too.
+                    File::open(directory_of(path))
+                        .and_then(|directory| directory.sync_all())
+                        .map_err(io)?;
+                }
+            }
+        }
+        match open_existing(path)? {
+            Some(file) => Checkpoint::open(file, region.store_id(), region.geometry())
+                .map_err(io)?
+                .ok_or(Error::Busy {
+                    what: "the checkpoint is being replaced",
+                }),
+            None => Err(Error::Busy {
+                what: "the checkpoint is being removed",
+            }),
+        }
+    }
+}
+
+/// The path of the checkpoint of the store at a path.
+pub(crate) fn checkpoint_path(store: &std::path::Path) -> PathBuf {
+    let mut path = store.as_os_str().to_os_string();
+    path.push(".checkpoint");
+    path.into()
+}
+
+fn open_existing(path: &std::path::Path) -> Result<Option<File>> {
+    match sys::open(path, true, false) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(Error::from_os("open the checkpoint of the store", &error)),
+    }
+}
+
+impl Region {
+    /// Adds to the descriptor of a filled buffer that there is a checksum, and stores it, if the store wants any.
+    #[inline]
+    pub(crate) fn with_checksum(
+        &self,
+        slot: SlotIndex,
+        buffer: Buffer,
+        descriptor: Descriptor,
+        sequence: u64,
+    ) -> Descriptor {
+        if self.header().flags.load(Ordering::Relaxed) & FLAG_CHECKSUMS == 0 {
+            return descriptor;
+        }
+        let checksum = self.value_checksum(slot, buffer, descriptor.value_bytes(), sequence);
+        self.attributes(slot).checksums[buffer as usize].store(checksum, Ordering::Relaxed);
+        descriptor.with_checked(true)
+    }
+
+    /// The checksum of a value of this length and sequence, as it stands in its buffer.
+    #[cold]
+    fn value_checksum(&self, slot: SlotIndex, buffer: Buffer, value_bytes: usize, sequence: u64) -> u32 {
+        let hash = self.attributes(slot).hash.load(Ordering::Relaxed);
+        let mut hasher = Xxh3::with_seed(sequence ^ hash);
+        let mut part = [0; 1024];
+        for at in (0..value_bytes).step_by(part.len()) {
+            let part = &mut part[..(value_bytes - at).min(1024)];
+            self.read_value(slot, buffer, at, part);
+            hasher.update(part);
+        }
+        hasher.digest() as u32
+    }
+}
+
+/// Syncs a store again and again, on a thread of its own, until it is dropped.
+#[derive(Debug)]
+pub struct Syncer {
+    shared: Arc<SyncerState>,
+    thread: Option<JoinHandle<()>>,
+    process: u32,
+}
+
+#[derive(Debug, Default)]
+struct SyncerState {
+    stopped: Mutex<bool>,
+    wake: Condvar,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Syncer {
+    /// Starts syncing `store` each time `interval` has passed, so that a power cut takes no more than was written in that
+    /// time and the time of a sync. While nothing changes nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if there is no thread to be had.
+    pub fn start(store: impl AsRef<Store> + Send + Sync + 'static, interval: Duration) -> Result<Self> {
+        let shared = Arc::new(SyncerState::default());
+        let state = shared.clone();
+        let thread = std::thread::Builder::new()
+            .name("splinter-sync".into())
+            .spawn(move || {
+                sys::leave_signals_to_others();
+                state.run(store.as_ref(), interval);
+            })
+            .map_err(|error| Error::from_os("start the syncing thread", &error))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+            process: std::process::id(),
+        })
+    }
+
+    /// Why it has stopped syncing, if it has.
+    pub fn failure(&self) -> Option<Error> {
+        self.shared
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl SyncerState {
+    fn run(&self, store: &Store, interval: Duration) {
+        let mut synced = None;
+        loop {
+            let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            let stopped = self
+                .wake
+                .wait_timeout_while(stopped, interval, |stopped| !*stopped)
+                .unwrap_or_else(PoisonError::into_inner);
+            let is_last = *stopped.0;
+            drop(stopped);
+            let end = store.region().journal_end();
+            if synced != Some(end) {
+                if let Err(error) = store.sync() {
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return;
+                }
+                synced = Some(end);
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Syncer {
+    /// Syncs once more and ends the thread.
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        // A forked child has not the thread.
+        if self.process != std::process::id() {
+            std::mem::forget(thread);
+            return;
+        }
+        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.wake.notify_one();
+        // It does not panic; if it did, there would be nothing left to do about it.
+        let _ = thread.join();
+    }
+}
