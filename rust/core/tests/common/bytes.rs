@@ -44,7 +44,7 @@ impl Parts {
         let value_bytes = (geometry.max_value_bytes() as usize).next_multiple_of(64);
         let chunk_slots = (256 * 1024 / (2 * value_bytes)).max(1);
         let slot_bytes = (40 + geometry.max_key_bytes() as usize + 1).next_multiple_of(64);
-        let mut end = PAGE_BYTES + 64 * 64;
+        let mut end = PAGE_BYTES + 64 * 128;
         let mut part = |bytes: usize| {
             let start = end;
             end = (start + bytes).next_multiple_of(64);
