@@ -85,6 +85,7 @@ impl Store {
         let found = writer.change_attributes(target, |slot, ctl| {
             let region = writer.region;
             let descriptor = region.descriptor(slot, ctl.buffer());
+            region.note_deadline(deadline);
             region.set_deadline(slot, ctl.buffer(), deadline);
             // Whoever sees that there is a deadline sees this one; it pairs with the fence of `is_overdue`.
             fence(Ordering::Release);
@@ -297,7 +298,8 @@ impl Region {
         }
     }
 
-    /// Sees to it that the next sweep comes in time for a deadline. A full barrier lies behind the publishing of it.
+    /// Sees to it that the next sweep comes in time for a deadline. Done before the deadline is published, lest a death in
+    /// between hide it, and again after it, lest a sweep in between does. A full barrier lies behind the publishing of it.
     pub(crate) fn note_deadline(&self, deadline: u64) {
         let next = &self.header().next_deadline;
         if next.load(Ordering::Relaxed) > deadline {

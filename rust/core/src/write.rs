@@ -412,6 +412,8 @@ impl Writer<'_> {
             }
             Deadline::At(deadline) => {
                 region.set_deadline(slot, old.other(), deadline);
+                // Now for those who come after our death, and below for those who look at this moment.
+                region.note_deadline(deadline);
                 true
             }
         };
@@ -522,6 +524,8 @@ impl Writer<'_> {
         let (TypeChange::Keep { initial: value_type } | TypeChange::Set(value_type)) = request.value_type;
         let is_timed = if let Deadline::At(deadline) = request.deadline {
             region.set_deadline(slot, next.buffer(), deadline);
+            // As in an overwrite.
+            region.note_deadline(deadline);
             true
         } else {
             false

@@ -14,6 +14,9 @@ use splinter::Geometry;
 /// Where the journal's tail and the recount flag stand in the header, and the hint where free slots are looked for.
 pub(crate) const FREE_HINT_AT: u64 = 216;
 pub(crate) const RECOUNT_AT: u64 = 220;
+/// Where the least deadline stands, and who finds it out anew.
+pub(crate) const NEXT_DEADLINE_AT: u64 = 224;
+pub(crate) const SWEEPER_AT: u64 = 240;
 pub(crate) const JOURNAL_TAIL_AT: u64 = 256;
 /// The identity's checksum, and the bytes before it that it covers.
 pub(crate) const CHECKSUM_AT: usize = 64;
