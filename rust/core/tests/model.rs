@@ -10,7 +10,7 @@ mod bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -110,8 +110,8 @@ struct Model {
     /// What the feed has told since the last step and is still to be accounted for.
     told: VecDeque<Told>,
     names: BTreeMap<u32, String>,
-    /// How each key went last.
-    ends: HashMap<String, Kind>,
+    /// How keys went, by the epochs to which that led.
+    ends: HashMap<(String, u64), Kind>,
 }
 
 impl Model {
@@ -126,7 +126,7 @@ impl Model {
         self.expect(kind, key, epoch);
         self.floor = self.floor.max(epoch);
         self.greatest.insert(key.into(), epoch);
-        self.ends.insert(key.into(), kind);
+        self.ends.insert((key.into(), epoch), kind);
         held
     }
 
@@ -338,7 +338,8 @@ impl Watched {
                 // One that came and was over before this looked was not told of.
                 let before = self.keys.remove(&*key);
                 assert!(before.is_none_or(|(before, _)| epoch > before));
-                let end = model.ends.get(&*key).copied();
+                // Not always the last end: one that comes and goes between two looks may pass unnoticed.
+                let end = model.ends.get(&(key.to_string(), epoch)).copied();
                 let expected = match kind {
                     EventKind::Unset => Kind::Unset,
                     EventKind::Expired => Kind::Expired,
@@ -368,9 +369,7 @@ struct World {
     store: Arc<Store>,
     path: PathBuf,
     handles: HashMap<String, (KeyHandle<Arc<Store>>, u64)>,
-    /// Another handle, which only reads, so that it notices nothing.
-    feed: Changes<'static>,
-    watches: Vec<Watched>,
+    followers: Followers,
     model: Model,
     sterile: bool,
     /// Whether nothing is left of what was replaced or deleted before the store became sterile.
@@ -388,16 +387,39 @@ fn options() -> OpenOptions {
         .journal_entries(64)
 }
 
-fn follow(path: &std::path::Path) -> (Changes<'static>, Vec<Watched>) {
-    let reader = OpenOptions::new().read_only(true).open(path).unwrap();
-    // It lives as long as those that follow by it: a few of them for each seed.
-    let reader: &'static Store = Box::leak(Box::new(reader));
-    let watches = vec![
-        Watched::new(reader, false, 0),
-        Watched::new(reader, true, 0),
-        Watched::new(reader, false, 1),
-    ];
-    (reader.changes().unwrap(), watches)
+/// Another handle, which only reads, so that it notices nothing, and those that follow by it, which go first.
+struct Followers {
+    feed: Changes<'static>,
+    watches: Vec<Watched>,
+    _reader: Reader,
+}
+
+/// A handle that is borrowed for as long as this lives.
+struct Reader(*mut Store);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box::into_raw`, and whoever borrowed it was dropped before.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
+}
+
+impl Followers {
+    fn new(path: &Path) -> Self {
+        let store = OpenOptions::new().read_only(true).open(path).unwrap();
+        let reader = Reader(Box::into_raw(Box::new(store)));
+        // SAFETY: it lives until the last field, which is dropped after those that borrow it here.
+        let store = unsafe { &*reader.0 };
+        Self {
+            feed: store.changes().unwrap(),
+            watches: vec![
+                Watched::new(store, false, 0),
+                Watched::new(store, true, 0),
+                Watched::new(store, false, 1),
+            ],
+            _reader: reader,
+        }
+    }
 }
 
 fn outcome(result: Result<(u64, u64), Option<u64>>) -> Outcome {
@@ -417,14 +439,13 @@ impl World {
         let path = directory.path().join("s");
         let sterile = seed % 2 == 0;
         let store = options().auto_vacuum(sterile).create(&path).unwrap();
-        let (feed, watches) = follow(&path);
+        let followers = Followers::new(&path);
         Self {
             random: Random::new(seed),
             store: Arc::new(store),
             path,
             handles: HashMap::new(),
-            feed,
-            watches,
+            followers,
             model: Model {
                 keys: BTreeMap::new(),
                 floor: 0,
@@ -445,7 +466,7 @@ impl World {
     /// What has come in the feed goes to the model.
     fn hear(&mut self) {
         assert_eq!(self.model.told, [], "the feed told what did not happen");
-        while let Some(change) = self.feed.try_next().unwrap() {
+        while let Some(change) = self.followers.feed.try_next().unwrap() {
             let (kind, key, epoch) = match change {
                 Change::Set { key, epoch, .. } => (Kind::Set, key, epoch),
                 Change::Unset { key, epoch, .. } => (Kind::Unset, key, epoch),
@@ -539,7 +560,7 @@ impl World {
             self.check_bytes();
         }
         if self.random.below(3) == 0 {
-            for watch in &mut self.watches {
+            for watch in &mut self.followers.watches {
                 watch.check(&self.model);
             }
         }
@@ -930,8 +951,11 @@ impl World {
     }
 
     fn set_many(&mut self) {
-        // Few, so that none is evicted by the next before the feed has heard its name.
-        let entries: Vec<(&str, Vec<u8>)> = (0..self.random.below(3)).map(|_| (self.key(), self.value())).collect();
+        // Where the next may evict what came just now, one at a time, so that the feed hears its name.
+        let most = if self.model.eviction == Eviction::Lru { 2 } else { 5 };
+        let entries: Vec<(&str, Vec<u8>)> = (0..self.random.below(most))
+            .map(|_| (self.key(), self.value()))
+            .collect();
         let lengths: Vec<_> = entries.iter().map(|(key, value)| (key, value.len())).collect();
         self.note(format!("set {lengths:?}"));
         let real = self.store.set_many(&entries);
@@ -1055,7 +1079,7 @@ impl World {
         assert_eq!(self.store.eviction().unwrap(), self.model.eviction);
         let names: BTreeMap<_, _> = self.store.label_names().unwrap().into_iter().collect();
         assert_eq!(names, self.model.names);
-        (self.feed, self.watches) = follow(&self.path);
+        self.followers = Followers::new(&self.path);
     }
 
     /// No deadline is hidden from the next sweep.
