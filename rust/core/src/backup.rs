@@ -49,18 +49,24 @@ impl Store {
     fn copy_keys(&self, copy: &Self) -> Result<()> {
         let writer = copy.writer()?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
+        let mut floor = 0;
         for slot in self.region().slot_indices() {
             let found = self.read_slot(slot, |view| {
                 view.copy_key(&mut key);
                 view.copy_to_vec(&mut value)?;
                 let deadline = view.deadline().map_or(Deadline::Never, Deadline::At);
                 let value_type = TypeChange::Set(view.value_type());
-                let rest = (view.labels(), view.is_pinned());
-                Ok((!view.is_expired()).then_some((view.ctl.sequence(), deadline, value_type, rest)))
+                let rest = (view.labels(), view.is_pinned(), view.is_expired());
+                Ok((view.ctl.sequence(), deadline, value_type, rest))
             })?;
-            let Some((sequence_min, deadline, value_type, (labels, is_pinned))) = found.flatten() else {
+            let Some((sequence_min, deadline, value_type, (labels, is_pinned, is_expired))) = found else {
                 continue;
             };
+            if is_expired {
+                // As if it had been deleted, which would have taken it one further.
+                floor = floor.max(sequence_min.saturating_add(1));
+                continue;
+            }
             let target = Target::new(copy.region(), &key);
             let request = Request {
                 sequence_min,
@@ -79,7 +85,7 @@ impl Store {
         }
         copy.set_eviction(self.eviction()?)?;
         // So that epochs do not go back in the copy either, for keys that are inserted there again.
-        let floor = self.region().header().epoch_floor.load(Ordering::Relaxed);
+        let floor = floor.max(self.region().header().epoch_floor.load(Ordering::Relaxed));
         copy.region().header().epoch_floor.fetch_max(floor, Ordering::Relaxed);
         Ok(())
     }

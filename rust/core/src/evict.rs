@@ -129,8 +129,8 @@ impl Writer<'_> {
     fn evict_by_clock(&self) -> Result<bool> {
         let region = self.region;
         let slots = region.geometry().slots();
-        // Twice round at most: once to clear the bits, once to find one cleared.
-        for _ in 0..=2 * u64::from(slots) {
+        // Twice round at most: once to clear the bits, once to take the first that may go, though it was read again since.
+        for turn in 0..2 * u64::from(slots) {
             let at = region.header().hand.fetch_add(1, Ordering::Relaxed) % slots;
             let Some(slot) = region.slot_index(at) else {
                 continue;
@@ -139,7 +139,7 @@ impl Writer<'_> {
             if !region.ctl(slot).is_live() || region.is_pinned(slot) {
                 continue;
             }
-            if waiters.load(Ordering::Relaxed) & ACCESSED != 0 {
+            if turn < u64::from(slots) && waiters.load(Ordering::Relaxed) & ACCESSED != 0 {
                 waiters.fetch_and(!ACCESSED, Ordering::Relaxed);
                 continue;
             }

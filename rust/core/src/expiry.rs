@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::journal::Change;
 use crate::key::Target;
-use crate::lock::{Attempt, Backoff, Writer};
+use crate::lock::{Attempt, Backoff, Writer, release};
 use crate::region::{Buffer, Region, SlotIndex};
 use crate::slot::Ctl;
 use crate::store::Store;
@@ -85,13 +85,13 @@ impl Store {
         let found = writer.change_attributes(target, |slot, ctl| {
             let region = writer.region;
             let descriptor = region.descriptor(slot, ctl.buffer());
+            region.note_deadline(deadline);
             region.set_deadline(slot, ctl.buffer(), deadline);
             // Whoever sees that there is a deadline sees this one; it pairs with the fence of `is_overdue`.
             fence(Ordering::Release);
             region.set_descriptor(slot, ctl.buffer(), descriptor.with_timed(true));
             true
         });
-        writer.region.note_deadline(deadline);
         self.committed(found).map(|found| found.is_some())
     }
 
@@ -141,22 +141,40 @@ impl Writer<'_> {
     #[cold]
     pub(crate) fn expire(&self, slot: SlotIndex) -> Result<()> {
         let region = self.region;
-        self.remove_from(slot, Change::Expire, |ctl| region.is_expired(slot, ctl))
-            .map(drop)
+        self.remove_from(slot, Change::Expire, |ctl| region.is_expired(slot, ctl))?;
+        // Where pages are gone it stays, and would be found to be due for ever.
+        region.check_intact()
     }
 
     /// Deletes all keys whose time is up. Returns how many.
     pub(crate) fn sweep(&self) -> Result<usize> {
-        let region = self.region;
-        let next_deadline = &region.header().next_deadline;
-        let now = sys::now_ns();
-        if next_deadline.load(Ordering::Relaxed) > now {
+        let header = self.region.header();
+        // Acquire: whoever sees that a sweep has begun sees by whom.
+        if header.next_deadline.load(Ordering::Acquire) > sys::now_ns() && header.sweeper.load(Ordering::Relaxed) == 0 {
             return Ok(0);
         }
-        // A full barrier between this and the looks, as between a write's publishing and its look at `next_deadline`: either
-        // the write sees that it must lower it, or the value is seen here.
-        next_deadline.swap(u64::MAX, Ordering::SeqCst);
-        fence_after_rmw();
+        // While somebody else is at it, what is due is looked for all the same, but when to look next is told by him. If he
+        // dies on the way, the next deadline is not known: whoever finds his mark looks, whatever it says.
+        let is_mine = match self.try_lock(&header.sweeper) {
+            Attempt::Taken => true,
+            Attempt::Held => false,
+            Attempt::Dead(owner) => self.take_over(&header.sweeper, owner),
+        };
+        if is_mine {
+            // A full barrier between this and the looks, as between a write's publishing and its look at `next_deadline`:
+            // either the write sees that it must lower it, or the value is seen here.
+            header.next_deadline.swap(u64::MAX, Ordering::SeqCst);
+            fence_after_rmw();
+        }
+        let swept = self.sweep_slots();
+        if is_mine {
+            release(&header.sweeper);
+        }
+        swept
+    }
+
+    fn sweep_slots(&self) -> Result<usize> {
+        let region = self.region;
         let mut count = 0;
         let mut result = Ok(());
         for slot in region.slot_indices() {
@@ -221,6 +239,8 @@ impl Writer<'_> {
             let is_changed = region.check_intact().map(|()| change(slot, ctl));
             if let Ok(true) = is_changed {
                 region.log(slot, Change::Attributes, ctl.sequence());
+                // Under the lock: whoever takes it over from the dead does this too.
+                region.note_deadline_of(slot, ctl);
             } else {
                 region.slot(slot).pending.store(0, Ordering::Relaxed);
             }
@@ -270,7 +290,16 @@ impl Region {
         }
     }
 
-    /// Sees to it that the next sweep comes in time for a deadline. A full barrier lies behind the publishing of it.
+    /// Sees to it that the next sweep comes in time for the deadline of a value, if it has one. A full barrier lies behind
+    /// the publishing of it.
+    pub(crate) fn note_deadline_of(&self, slot: SlotIndex, ctl: Ctl) {
+        if self.descriptor(slot, ctl.buffer()).is_timed() {
+            self.note_deadline(self.deadline(slot, ctl.buffer()));
+        }
+    }
+
+    /// Sees to it that the next sweep comes in time for a deadline. Done before the deadline is published, lest a death in
+    /// between hide it, and again after it, lest a sweep in between does. A full barrier lies behind the publishing of it.
     pub(crate) fn note_deadline(&self, deadline: u64) {
         let next = &self.header().next_deadline;
         if next.load(Ordering::Relaxed) > deadline {

@@ -11,9 +11,9 @@ use crate::sync::{Ordering, fence};
 
 /// Longest name of a label in bytes.
 pub const LABEL_BYTES_MAX: usize = 56;
-/// `LabelName::state`: the length below, renamings above, odd during one.
+/// `LabelName::state`: the length below, renamings above.
 const LENGTH_MASK: u64 = 0xff;
-const RENAMING: u64 = 0x100;
+const LENGTH_BITS: u32 = 8;
 /// Attempts to read a name while it is being changed.
 const LOOKS: u32 = 64;
 
@@ -114,18 +114,18 @@ impl Store {
 }
 
 impl Region {
-    /// A label's name, if it has one. One whose writer was killed in the middle has none.
-    pub(crate) fn read_label(&self, label: u32) -> Option<String> {
+    /// A label's name, if it has one.
+    fn read_label(&self, label: u32) -> Option<String> {
         let record = self.label_name(label);
         for _ in 0..LOOKS {
             // Acquire, and the fence below: the bytes are those of this state if it is the same again.
             let state = record.state.load(Ordering::Acquire);
             let bytes = (state & LENGTH_MASK) as usize;
-            if bytes == 0 || bytes > LABEL_BYTES_MAX || state & RENAMING != 0 {
+            if bytes == 0 || bytes > LABEL_BYTES_MAX {
                 return None;
             }
             let mut name = Vec::with_capacity(LABEL_BYTES_MAX);
-            for word in &record.name {
+            for word in &record.names[(state >> LENGTH_BITS & 1) as usize] {
                 name.extend(word.load(Ordering::Relaxed).to_le_bytes());
             }
             name.truncate(bytes);
@@ -137,19 +137,23 @@ impl Region {
         None
     }
 
-    /// The caller holds the lock of names.
+    /// Writes a name where nobody reads, and then says by one store that it holds. The caller holds the lock of names.
     pub(crate) fn write_label(&self, label: u32, name: &[u8]) {
         let record = self.label_name(label);
-        let changing = record.state.load(Ordering::Relaxed) & !LENGTH_MASK | RENAMING;
-        record.state.store(changing, Ordering::Relaxed);
-        // Whoever reads a new byte sees that the name is being changed.
-        fence(Ordering::Release);
+        let renamings = (record.state.load(Ordering::Relaxed) >> LENGTH_BITS).wrapping_add(1);
+        let [even, odd] = &record.names;
+        let (new, old) = if renamings & 1 == 0 { (even, odd) } else { (odd, even) };
         let mut bytes = [0; LABEL_BYTES_MAX];
         bytes[..name.len()].copy_from_slice(name);
-        for (word, bytes) in record.name.iter().zip(bytes.as_chunks::<8>().0) {
+        for (word, bytes) in new.iter().zip(bytes.as_chunks::<8>().0) {
             word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
-        let named = changing.wrapping_add(RENAMING) | name.len() as u64;
-        record.state.store(named, Ordering::Release);
+        let state = renamings << LENGTH_BITS | name.len() as u64;
+        record.state.store(state, Ordering::Release);
+        // Whoever sees the old name go sees that it holds no more.
+        fence(Ordering::Release);
+        for word in old {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 }

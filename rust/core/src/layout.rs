@@ -5,7 +5,7 @@
 //! | part       | size                        | content                                                      |
 //! |------------|-----------------------------|--------------------------------------------------------------|
 //! | header     | 4,096                       | identity, settings, counters, wait words ([`Header`])        |
-//! | labels     | 64 x 64                     | names of the 64 labels ([`LabelName`])                       |
+//! | labels     | 64 x 128                    | names of the 64 labels ([`LabelName`])                       |
 //! | handles    | 1,024 x 64                  | who is attached ([`Handle`]); lock words point here          |
 //! | stripes    | 256 x 64                    | locks that inserters and deleters of a home chunk share      |
 //! | free       | 1 bit a slot                | where an insert looks for a slot                             |
@@ -85,6 +85,7 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// | 220    | 4     | `recount`: 1 while overflow counts of the index may be too high                          |
 /// | 224    | 8     | `next_deadline`: no deadline in the store is before this                                 |
 /// | 232    | 4     | `hand`: slot that the clock looks at next, counted on for ever                           |
+/// | 240    | 8     | `sweeper`: who is finding `next_deadline` out anew, which does not hold meanwhile        |
 /// | 256    | 8     | `journal_tail`: a position at or a little before the journal's end                       |
 /// | 320    | 4     | `followers`: where those sleep who wait for the journal's next entry ([`crate::wait`])   |
 /// | 384    | 8     | `parse_failures`: invalid numbers that were met in the region                            |
@@ -105,7 +106,9 @@ pub(crate) struct Header {
     pub(crate) recount: AtomicU32,
     pub(crate) next_deadline: AtomicU64,
     pub(crate) hand: AtomicU32,
-    _counters: Bytes<20>,
+    _counters: Bytes<4>,
+    pub(crate) sweeper: AtomicU64,
+    _sweeping: Bytes<8>,
     pub(crate) journal_tail: AtomicU64,
     _journal: Bytes<56>,
     pub(crate) followers: AtomicU32,
@@ -134,6 +137,7 @@ const _: () = {
     assert!(offset_of!(Header, recount) == 220);
     assert!(offset_of!(Header, next_deadline) == 224);
     assert!(offset_of!(Header, hand) == 232);
+    assert!(offset_of!(Header, sweeper) == 240);
     assert!(offset_of!(Header, journal_tail) == 256);
     assert!(offset_of!(Header, followers) == 320);
     assert!(offset_of!(Header, parse_failures) == 384);
@@ -224,17 +228,18 @@ const _: () = {
 
 /// The name of a label.
 ///
-/// | offset | bytes | field                                                                         |
-/// |--------|-------|-------------------------------------------------------------------------------|
-/// | 0      | 8     | `state`: length of the name (8 bits), above: renamings, odd during one        |
-/// | 8      | 56    | `name`, zero-padded                                                           |
+/// | offset | bytes | field                                                                          |
+/// |--------|-------|--------------------------------------------------------------------------------|
+/// | 0      | 8     | `state`: length of the name (8 bits), above: renamings, whose parity is that of |
+/// |        |       | the name that holds                                                            |
+/// | 8      | 112   | `names`, zero-padded                                                           |
 #[repr(C, align(64))]
 pub(crate) struct LabelName {
     pub(crate) state: AtomicU64,
-    pub(crate) name: [AtomicU64; 7],
+    pub(crate) names: [[AtomicU64; 7]; 2],
 }
 
-const _: () = assert!(size_of::<LabelName>() == LINE_BYTES);
+const _: () = assert!(size_of::<LabelName>() == 2 * LINE_BYTES);
 
 /// What of a slot is read seldom.
 ///

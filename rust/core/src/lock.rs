@@ -220,6 +220,6 @@ impl Writer<'_> {
 
 /// Frees a lock. Release pairs with the acquire of whoever takes it next.
 #[inline]
-fn release(lock: &AtomicU64) {
+pub(crate) fn release(lock: &AtomicU64) {
     lock.store(0, Ordering::Release);
 }

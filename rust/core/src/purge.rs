@@ -64,8 +64,14 @@ impl Region {
         let holds = |buffer| self.held_bytes(slot, buffer) > 0;
         if ctl.is_live() {
             let descriptor = self.descriptor(slot, ctl.buffer());
-            // The start of a value that was appended to is no remains.
-            descriptor.is_dirty() || !descriptor.is_appended() && holds(ctl.buffer().other())
+            let other = ctl.buffer().other();
+            // The start of a value that was appended to is no remains, but what lies behind it is.
+            descriptor.is_dirty()
+                || if descriptor.is_appended() {
+                    self.descriptor(slot, other).is_dirty()
+                } else {
+                    holds(other)
+                }
         } else {
             holds(Buffer::Even) || holds(Buffer::Odd) || self.has_key(slot)
         }
@@ -75,23 +81,21 @@ impl Region {
     fn zero_remains(&self, slot: SlotIndex) {
         let words = self.slot(slot);
         let ctl = Ctl::from_bits(words.ctl.load(Ordering::Relaxed));
-        if !ctl.is_live() {
-            self.zero_key(slot);
-            self.scrub(slot, Buffer::Even);
-            self.scrub(slot, Buffer::Odd);
-            return;
-        }
-        let descriptor = self.descriptor(slot, ctl.buffer());
-        if !descriptor.is_appended() {
+        let other = ctl.buffer().other();
+        if ctl.is_live() && self.descriptor(slot, ctl.buffer()).is_appended() {
+            self.scrub_tail(slot, other);
+        } else {
             // Readers may still be copying the buffer of the change before. The fence keeps the zeroing from being seen before
             // the state that announces it; it pairs with the fence of `ctl_after_reading`.
             words.ctl.store(ctl.wiped().bits(), Ordering::Relaxed);
             fence(Ordering::Release);
-            self.scrub(slot, ctl.buffer().other());
+            self.scrub(slot, other);
         }
-        // Behind the value there is nothing that anybody reads.
-        let held = self.held_bytes(slot, ctl.buffer());
-        self.zero_value(slot, ctl.buffer(), descriptor.value_bytes().min(held), held);
-        self.set_descriptor(slot, ctl.buffer(), descriptor.with_dirty(false));
+        if ctl.is_live() {
+            self.scrub_tail(slot, ctl.buffer());
+        } else {
+            self.scrub(slot, ctl.buffer());
+            self.erase_key(slot);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::layout::STRIPES;
 use crate::lock::Writer;
 use crate::region::{Buffer, SlotIndex};
 use crate::slot::Ctl;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 use crate::write::pending_kind;
 
 impl Writer<'_> {
@@ -49,14 +49,19 @@ impl Writer<'_> {
             (true, Buffer::Even) => &[Buffer::Odd],
             (true, Buffer::Odd) => &[Buffer::Even],
         };
-        if found.is_being_written() {
-            // What was half written lies behind no descriptor yet.
+        // What was half written goes in either mode: it may lie over the value before, which somebody may still be reading,
+        // and that he must not believe what he read is told by the same bit that tells of zeroing.
+        let erases = sterile || found.is_being_written() || found.is_wiped();
+        let ctl = if erases { ctl.wiped() } else { ctl };
+        if erases {
+            words.ctl.store(found.wiped().bits(), Ordering::Relaxed);
+            // Keeps the zeroing from being seen before that; it pairs with the fence of `ctl_after_reading`.
+            fence(Ordering::Release);
             for &buffer in unused {
-                region.declare_unknown(slot, buffer);
-            }
-        }
-        if sterile {
-            for &buffer in unused {
+                if found.is_being_written() {
+                    // It lies behind no descriptor yet.
+                    region.declare_unknown(slot, buffer);
+                }
                 region.scrub(slot, buffer);
             }
         }
@@ -70,11 +75,10 @@ impl Writer<'_> {
             region.append_to_journal(slot, kind, ctl.sequence());
         }
         words.pending.store(0, Ordering::Release);
-        if ctl.is_live() && region.descriptor(slot, ctl.buffer()).is_timed() {
-            region.note_deadline(region.deadline(slot, ctl.buffer()));
-        }
-        if !ctl.is_live() {
-            self.clear(slot, hash, sterile);
+        if ctl.is_live() {
+            region.note_deadline_of(slot, ctl);
+        } else {
+            self.clear(slot, hash, erases);
             region.mark_free(slot);
         }
         self.unlock_slot(slot);

@@ -180,6 +180,23 @@ impl Region {
         self.set_descriptor(slot, buffer, Descriptor::new(0, key_bytes, false));
     }
 
+    /// Zeroes what a buffer holds behind its value, which nobody reads.
+    pub(crate) fn scrub_tail(&self, slot: SlotIndex, buffer: Buffer) {
+        let descriptor = self.descriptor(slot, buffer);
+        let held_bytes = self.held_bytes(slot, buffer);
+        self.zero_value(slot, buffer, descriptor.value_bytes().min(held_bytes), held_bytes);
+        self.set_descriptor(slot, buffer, descriptor.with_dirty(false));
+    }
+
+    /// Zeroes a deleted key and what told of it. The caller holds the slot's lock, and the slot is in no index.
+    pub(crate) fn erase_key(&self, slot: SlotIndex) {
+        self.zero_key(slot);
+        let attributes = self.attributes(slot);
+        attributes.labels.store(0, Ordering::Relaxed);
+        // Last, because the unlinking needs it, if it must be repeated.
+        attributes.hash.store(0, Ordering::Release);
+    }
+
     /// Says that every byte of a buffer may hold something.
     pub(crate) fn declare_unknown(&self, slot: SlotIndex, buffer: Buffer) {
         let key_bytes = self.descriptor(slot, buffer).key_bytes();
@@ -394,6 +411,8 @@ impl Writer<'_> {
             }
             Deadline::At(deadline) => {
                 region.set_deadline(slot, old.other(), deadline);
+                // Now for those who come after our death, and below for those who look at this moment.
+                region.note_deadline(deadline);
                 true
             }
         };
@@ -411,12 +430,13 @@ impl Writer<'_> {
         region.publish(slot, kind, next);
         if wipes {
             region.scrub(slot, old);
+        } else if sterile && before.is_dirty() {
+            region.scrub_tail(slot, old);
         }
         region.log(slot, kind, next.sequence());
         region.note_access(slot);
-        if let Deadline::At(deadline) = request.deadline {
-            region.note_deadline(deadline);
-        }
+        // Also one that is kept: a sweep that saw only the buffer from which it was taken does not know of it.
+        region.note_deadline_of(slot, next);
         Ok(Written::Done {
             epoch: next.epoch(),
             result: integer.unwrap_or(filled.value_bytes() as u64),
@@ -504,6 +524,8 @@ impl Writer<'_> {
         let (TypeChange::Keep { initial: value_type } | TypeChange::Set(value_type)) = request.value_type;
         let is_timed = if let Deadline::At(deadline) = request.deadline {
             region.set_deadline(slot, next.buffer(), deadline);
+            // As in an overwrite.
+            region.note_deadline(deadline);
             true
         } else {
             false
@@ -523,9 +545,7 @@ impl Writer<'_> {
         region.publish(slot, Change::Insert, next);
         region.log(slot, Change::Insert, sequence);
         region.note_access(slot);
-        if let Deadline::At(deadline) = request.deadline {
-            region.note_deadline(deadline);
-        }
+        region.note_deadline_of(slot, next);
         self.unlock_slot(slot);
         Ok(Step::Done((slot, next.epoch())))
     }
@@ -659,29 +679,33 @@ impl Writer<'_> {
     /// locks. Returns whether it was. Does not wait for a slot that somebody else has locked.
     pub(crate) fn remove_from(&self, slot: SlotIndex, kind: Change, meant: impl Fn(Ctl) -> bool) -> Result<bool> {
         let region = self.region;
-        // Acquire pairs with the fence of an insert. If the slot changes hands before the stripe is held, it is seen below.
-        let hash = region.attributes(slot).hash.load(Ordering::Acquire);
-        let home = region.home(hash);
-        self.lock_stripe(home)?;
-        let attempt = self.try_lock(&region.slot(slot).lock);
-        let mut is_removed = false;
-        if attempt == Attempt::Taken {
-            let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
-            let is_same = region.attributes(slot).hash.load(Ordering::Relaxed) == hash;
-            if ctl.is_live() && is_same && meant(ctl) && region.check_intact().is_ok() {
-                self.delete(slot, ctl, hash, kind);
-                is_removed = true;
+        loop {
+            // Acquire pairs with the fence of an insert. If the slot changes hands before the stripe is held, it is seen below.
+            let hash = region.attributes(slot).hash.load(Ordering::Acquire);
+            let home = region.home(hash);
+            self.lock_stripe(home)?;
+            let attempt = self.try_lock(&region.slot(slot).lock);
+            let mut is_removed = false;
+            if attempt == Attempt::Taken {
+                let ctl = Ctl::from_bits(region.slot(slot).ctl.load(Ordering::Relaxed));
+                let is_same = region.attributes(slot).hash.load(Ordering::Relaxed) == hash;
+                if ctl.is_live() && is_same && meant(ctl) && region.check_intact().is_ok() {
+                    self.delete(slot, ctl, hash, kind);
+                    is_removed = true;
+                }
+                self.unlock_slot(slot);
             }
-            self.unlock_slot(slot);
+            self.unlock_stripe(home);
+            if let Attempt::Dead(owner) = attempt {
+                self.rescue(slot, owner)?;
+                continue;
+            }
+            if is_removed {
+                region.wake_pollers(slot);
+                region.wake_followers();
+            }
+            return Ok(is_removed);
         }
-        self.unlock_stripe(home);
-        if is_removed {
-            region.wake_pollers(slot);
-            region.wake_followers();
-        } else if let Attempt::Dead(owner) = attempt {
-            self.rescue(slot, owner)?;
-        }
-        Ok(is_removed)
     }
 
     /// Deletes a live slot's key. The caller holds the slot's lock and the stripe of its hash.
@@ -711,12 +735,9 @@ impl Writer<'_> {
         let region = self.region;
         region.unlink(hash, slot);
         if sterile {
-            region.zero_key(slot);
             region.scrub(slot, Buffer::Even);
             region.scrub(slot, Buffer::Odd);
-            region.attributes(slot).labels.store(0, Ordering::Relaxed);
-            // Last, because the unlinking above needs it, if it must be repeated.
-            region.attributes(slot).hash.store(0, Ordering::Release);
+            region.erase_key(slot);
         }
     }
 }

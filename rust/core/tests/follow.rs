@@ -5,6 +5,8 @@
 //!
 //! Short by default; `SPLINTER_TEST_KILLS` lengthens it.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 #[path = "common/process.rs"]
 mod process;
 #[path = "common/trace.rs"]
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Random;
 use process::{Child, Page, fork};
 use splinter::{Change, Changes, EventKind, OpenOptions, Pattern, Selector, Store, WatchOptions};
 use tempfile::tempdir;
@@ -29,18 +32,6 @@ const COMING: u64 = 3;
 
 fn kills(default: u64) -> u64 {
     std::env::var("SPLINTER_TEST_KILLS").map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// A small generator of numbers that look random (Marsaglia, "Xorshift RNGs", 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 /// What is done in a step: the key, and whether it is set.
@@ -407,13 +398,13 @@ fn writers_are_killed(journal_entries: u32, sterile: bool) {
         (watch(&path, &told, way), told)
     });
     let (resumed, resumed_by_watch) = (Told::new(), Told::new());
-    let mut random = Random(u64::from(journal_entries));
+    let mut random = Random::new(u64::from(journal_entries));
     for kill in 1..=kills(100) {
         let writer = fork(|_| diary.write(&Store::open(&path).unwrap()));
         let resumed_feed = resumed_feed(&path, &resumed);
         let resumed_watch = resumed_watch(&path, &resumed_by_watch);
         // A moment that is different every time; nothing is waited for here.
-        std::thread::sleep(Duration::from_micros(500 + random.below(2000)));
+        std::thread::sleep(Duration::from_micros(500 + random.below(2000) as u64));
         writer.kill();
         if kill % 20 != 0 {
             continue;
@@ -481,10 +472,10 @@ fn followers_that_stood_still_for_any_number_of_laps_notice() {
             unsafe { libc::kill(follower.pid, signal) };
         }
     };
-    let mut random = Random(4711);
+    let mut random = Random::new(4711);
     // Laps are counted to 128 in the journal, and the hint at its end lags by a few places.
     let laps = (2..4).chain(125..131).chain(253..259);
-    let some = laps.map(|laps| laps * ENTRIES + random.below(ENTRIES));
+    let some = laps.map(|laps| laps * ENTRIES + random.next() % ENTRIES);
     for changes in (1..5).chain(ENTRIES - 4..ENTRIES + 16).chain(some) {
         for follower in &followers {
             while follower.state() != b'S' {
@@ -583,7 +574,7 @@ fn killed_followers_cost_nobody_anything() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let store = OpenOptions::new().slots(8).max_value_bytes(64).create(&path).unwrap();
-    let mut random = Random(99);
+    let mut random = Random::new(99);
     let mut number = 0_u64;
     for kill in 0..kills(100) {
         let follower = match kill % 3 {

@@ -2,6 +2,8 @@
 //!
 //! Short by default; `SPLINTER_TEST_SECONDS` and `SPLINTER_TEST_KILLS` lengthen it.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 mod common;
 #[path = "common/process.rs"]
 mod process;
@@ -9,6 +11,7 @@ mod process;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bytes::Random;
 use process::{Child, fork};
 use splinter::{OpenOptions, Store};
 use tempfile::tempdir;
@@ -20,18 +23,6 @@ fn number(name: &str, default: u64) -> u64 {
 
 fn seconds() -> Duration {
     Duration::from_secs(number("SPLINTER_TEST_SECONDS", 1))
-}
-
-/// A small generator of numbers that look random (Marsaglia, "Xorshift RNGs", 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 /// A value that shows any mixture: every word of it is the same number, and its length follows from it.
@@ -110,14 +101,14 @@ fn writers_of_the_same_keys_leave_no_duplicates_and_whole_values() {
             let (path, options) = (&path, &options);
             fork(move |_| {
                 let store = options.open(path).unwrap();
-                let mut random = Random(seed);
+                let mut random = Random::new(seed);
                 let end = Instant::now() + seconds();
                 while Instant::now() < end {
-                    let key = format!("key{}", random.below(KEYS));
+                    let key = format!("key{}", random.below(KEYS as usize));
                     match random.below(3) {
                         0 => drop(store.unset(&key).unwrap()),
                         // Full now and then: there are more keys than slots.
-                        _ => drop(store.set(&key, value_of(random.below(1 << 40), WORDS))),
+                        _ => drop(store.set(&key, value_of(random.next() >> 24, WORDS))),
                     }
                 }
             })
@@ -152,10 +143,10 @@ fn writers_of_the_same_keys_leave_no_duplicates_and_whole_values() {
 
 /// Changes keys at random, for ever, as somebody who may be killed at any instruction.
 fn change_at_random(store: &Store, seed: u64, words: u64) {
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed);
     loop {
         let key = format!("key{}", random.below(6));
-        let value = value_of(random.below(1 << 40), words);
+        let value = value_of(random.next() >> 24, words);
         match random.below(4) {
             0 => drop(store.unset(&key)),
             _ => drop(store.set(&key, value)),
@@ -173,7 +164,7 @@ fn a_writer_killed_anywhere_leaves_old_or_new_and_no_lock() {
         .max_value_bytes(WORDS as u32 * 8)
         .journal_entries(64);
     let store = options.create(&path).unwrap();
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     for round in 0..number("SPLINTER_TEST_KILLS", 600) {
         store.set_auto_vacuum(round % 2 == 0).unwrap();
         let writer = fork(|_| {
@@ -181,7 +172,7 @@ fn a_writer_killed_anywhere_leaves_old_or_new_and_no_lock() {
             change_at_random(&store, round, WORDS);
         });
         // A moment that is different every time; nothing is waited for here.
-        std::thread::sleep(Duration::from_micros(200 + random.below(1500)));
+        std::thread::sleep(Duration::from_micros(200 + random.below(1500) as u64));
         writer.kill();
         let mut listed = 0;
         for entry in store.list() {
@@ -224,7 +215,7 @@ fn a_dead_parent_is_seen_to_be_dead_while_its_child_lives() {
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let store = OpenOptions::new().slots(8).max_value_bytes(512).create(&path).unwrap();
-    let mut random = Random(77);
+    let mut random = Random::new(77);
     for round in 0..number("SPLINTER_TEST_KILLS", 600) / 10 {
         let parent = fork(|page| {
             let store = Store::open(&path).unwrap();
@@ -238,7 +229,7 @@ fn a_dead_parent_is_seen_to_be_dead_while_its_child_lives() {
             change_at_random(&store, round, 64);
         });
         let child = parent.page.await_change(0, 0);
-        std::thread::sleep(Duration::from_micros(random.below(1000)));
+        std::thread::sleep(Duration::from_micros(random.below(1000) as u64));
         parent.kill();
         for i in 0..6 {
             store.set(format!("key{i}"), "after").unwrap();

@@ -109,6 +109,7 @@ impl Store {
             region.expectants(word).store(0, Ordering::Relaxed);
         }
         header.followers.store(0, Ordering::Relaxed);
+        header.sweeper.store(0, Ordering::Relaxed);
         if let Some(summary) = &summary {
             header.eviction.store(summary.eviction, Ordering::Relaxed);
             header.births.fetch_max(summary.births, Ordering::Relaxed);

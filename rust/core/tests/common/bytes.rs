@@ -14,6 +14,9 @@ use splinter::Geometry;
 /// Where the journal's tail and the recount flag stand in the header, and the hint where free slots are looked for.
 pub(crate) const FREE_HINT_AT: u64 = 216;
 pub(crate) const RECOUNT_AT: u64 = 220;
+/// Where the least deadline stands, and who finds it out anew.
+pub(crate) const NEXT_DEADLINE_AT: u64 = 224;
+pub(crate) const SWEEPER_AT: u64 = 240;
 pub(crate) const JOURNAL_TAIL_AT: u64 = 256;
 /// The identity's checksum, and the bytes before it that it covers.
 pub(crate) const CHECKSUM_AT: usize = 64;
@@ -44,7 +47,7 @@ impl Parts {
         let value_bytes = (geometry.max_value_bytes() as usize).next_multiple_of(64);
         let chunk_slots = (256 * 1024 / (2 * value_bytes)).max(1);
         let slot_bytes = (40 + geometry.max_key_bytes() as usize + 1).next_multiple_of(64);
-        let mut end = PAGE_BYTES + 64 * 64;
+        let mut end = PAGE_BYTES + 64 * 128;
         let mut part = |bytes: usize| {
             let start = end;
             end = (start + bytes).next_multiple_of(64);
