@@ -123,7 +123,7 @@ fn the_header_is_valid_c_and_cpp() {
     let directory = tempdir().unwrap();
     // Twice, which the guard must bear, and first, so that it needs nothing before it.
     let source = "#include \"splinter_bus.h\"\n#include \"splinter_bus.h\"\n\
-        int main(void) { struct spl_slot_snapshot s = {0, 0, 0, 0, 0};\n\
+        int main(void) { struct spl_slot_snapshot s = {0, 0, 0, 0, 0, 0, 0, 0, 0};\n\
         return spl_slot_snapshot(0, 0, 0, &s) == SPL_CLOSED; }\n";
     let check = |compiler: &str, file: &str, standard: &str| {
         let path = directory.path().join(file);

@@ -1,6 +1,6 @@
 /* A C program that uses every function once or more. Its argument is the path of a store that does not exist. */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 
 #include "splinter_bus.h"
 
@@ -24,9 +24,13 @@
 typedef char error_has_520_bytes[sizeof(struct spl_error) == 520 ? 1 : -1];
 typedef char change_has_32_bytes[sizeof(struct spl_change) == 32 ? 1 : -1];
 typedef char options_have_44_bytes[sizeof(struct spl_options) == 44 ? 1 : -1];
-typedef char slot_snapshot_has_32_bytes[sizeof(struct spl_slot_snapshot) == 32 ? 1 : -1];
-typedef char header_snapshot_has_80_bytes[sizeof(struct spl_header_snapshot) == 80 ? 1 : -1];
-typedef char cursor_has_16_bytes[sizeof(struct spl_cursor) == 16 ? 1 : -1];
+typedef char slot_snapshot_has_56_bytes[sizeof(struct spl_slot_snapshot) == 56 ? 1 : -1];
+typedef char header_snapshot_has_88_bytes[sizeof(struct spl_header_snapshot) == 88 ? 1 : -1];
+typedef char cursor_has_24_bytes[sizeof(struct spl_cursor) == 24 ? 1 : -1];
+typedef char entry_has_32_bytes[sizeof(struct spl_entry) == 32 ? 1 : -1];
+typedef char set_options_have_32_bytes[sizeof(struct spl_set_options) == 32 ? 1 : -1];
+typedef char version_has_16_bytes[sizeof(struct spl_version) == 16 ? 1 : -1];
+typedef char view_has_32_bytes[sizeof(struct spl_view) == 32 ? 1 : -1];
 
 static struct spl_options small_options(void)
 {
@@ -94,8 +98,15 @@ static int check_null_handle(void)
     struct spl_header_snapshot header;
     struct spl_cursor cursor;
     struct spl_error error;
+    struct spl_set_options set;
+    struct spl_version version;
+    struct spl_view view;
+    uint32_t done = 7;
 
     memset(&cursor, 0, sizeof cursor);
+    memset(&set, 0, sizeof set);
+    memset(&view, 0, sizeof view);
+    set.size = sizeof set;
     CHECK(spl_close(NULL) == SPL_CLOSED);
     CHECK(spl_path(NULL, bytes, 8) == SPL_CLOSED);
     CHECK(spl_set(NULL, BYTES("k"), BYTES("v")) == SPL_CLOSED);
@@ -127,6 +138,52 @@ static int check_null_handle(void)
     CHECK(spl_scratch_epoch(NULL, 1) == SPL_CLOSED);
     CHECK(spl_scratch_slot_snapshot(NULL, 1) == SPL_CLOSED);
     CHECK(spl_scratch_poll(NULL, 1, SPL_FOREVER) == SPL_CLOSED);
+    CHECK(spl_get_many(NULL, NULL, 0, bytes, 8, &done) == SPL_CLOSED && done == 7);
+    CHECK(spl_set_many(NULL, NULL, 0, &done) == SPL_CLOSED && done == 7);
+    CHECK(spl_key(NULL, BYTES("k"), &error) == NULL && error.code == SPL_CLOSED);
+    CHECK(spl_key_close(NULL) == SPL_CLOSED);
+    CHECK(spl_key_get(NULL, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_key_set(NULL, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_key_append(NULL, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_key_unset(NULL) == SPL_CLOSED);
+    CHECK(spl_key_exists(NULL) == SPL_CLOSED);
+    CHECK(spl_key_epoch(NULL, &epoch) == SPL_CLOSED);
+    CHECK(spl_key_changed(NULL) == SPL_CLOSED);
+    CHECK(spl_key_scratch_get(NULL) == SPL_CLOSED);
+    CHECK(spl_key_scratch_set(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_key_scratch_epoch(NULL) == SPL_CLOSED);
+    CHECK(spl_set_with(NULL, BYTES("k"), BYTES("v"), &set, &epoch) == SPL_CLOSED);
+    CHECK(spl_unset_if_epoch(NULL, BYTES("k"), &epoch) == SPL_CLOSED);
+    CHECK(spl_get_entry(NULL, BYTES("k"), bytes, 8, &version) == SPL_CLOSED);
+    CHECK(spl_append(NULL, BYTES("k"), BYTES("v")) == SPL_CLOSED);
+    CHECK(spl_apply(NULL, BYTES("k"), SPL_ADD, 1, &epoch) == SPL_CLOSED && epoch == 7);
+    CHECK(spl_expire(NULL, BYTES("k"), 1) == SPL_CLOSED);
+    CHECK(spl_persist(NULL, BYTES("k")) == SPL_CLOSED);
+    CHECK(spl_ttl(NULL, BYTES("k"), &epoch) == SPL_CLOSED);
+    CHECK(spl_pin(NULL, BYTES("k"), 1) == SPL_CLOSED);
+    CHECK(spl_labels(NULL, BYTES("k"), &epoch) == SPL_CLOSED);
+    CHECK(spl_label(NULL, BYTES("k"), 1, 0, &epoch) == SPL_CLOSED);
+    CHECK(spl_view(NULL, BYTES("k"), &view) == SPL_CLOSED);
+    CHECK(spl_view_is_whole(NULL, &view) == SPL_CLOSED);
+    CHECK(spl_name_label(NULL, 0, BYTES("hot")) == SPL_CLOSED);
+    CHECK(spl_label_names(NULL, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_sweep(NULL) == SPL_CLOSED);
+    CHECK(spl_purge(NULL) == SPL_CLOSED);
+    CHECK(spl_eviction(NULL) == SPL_CLOSED);
+    CHECK(spl_set_eviction(NULL, SPL_EVICT_LRU) == SPL_CLOSED);
+    CHECK(spl_scratch_set_with(NULL, 1, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_set_with_from(NULL, 1, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_scratch_unset_if_epoch(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_get_entry(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_append(NULL, 1, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_append_from(NULL, 1, bytes, 8) == SPL_CLOSED);
+    CHECK(spl_scratch_apply(NULL, 1, SPL_ADD) == SPL_CLOSED);
+    CHECK(spl_scratch_expire(NULL, 1, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_persist(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_ttl(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_pin(NULL, 1, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_labels(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_scratch_label(NULL, 1) == SPL_CLOSED);
     CHECK(spl_handle_id(NULL) == SPL_CLOSED);
     CHECK(spl_selector(NULL, &error) == SPL_CLOSED && error.code == SPL_CLOSED);
     CHECK(spl_watch(NULL, SPL_PATTERN_KEY, BYTES("k"), 0, NULL, &error) == SPL_CLOSED);
@@ -197,21 +254,20 @@ static int check_scan(struct spl_store *store)
 {
     uint8_t buffer[2048];
     struct spl_cursor cursor;
-    uint64_t epoch;
-    uint32_t value_len, key_len, room;
+    struct spl_entry entry;
+    uint32_t room;
     int32_t filled, at, records;
 
-    for (room = 24; room <= sizeof buffer; room += sizeof buffer - 24) {
+    for (room = 40; room <= sizeof buffer; room += sizeof buffer - 40) {
         unsigned seen = 0;
         memset(&cursor, 0, sizeof cursor);
         for (records = 0; (filled = spl_scan(store, &cursor, BYTES("key"), buffer, room)) > 0;) {
-            for (at = 0; at < filled; at += (int32_t)(16 + (key_len + 7) / 8 * 8), records++) {
-                memcpy(&epoch, buffer + at, 8);
-                memcpy(&value_len, buffer + at + 8, 4);
-                memcpy(&key_len, buffer + at + 12, 4);
-                CHECK(epoch > 0 && value_len == 4 && key_len == 4);
-                CHECK(memcmp(buffer + at + 16, "key", 3) == 0);
-                seen |= 1u << (buffer[at + 19] - '0');
+            for (at = 0; at < filled; at += (int32_t)(32 + (entry.key_len + 7) / 8 * 8), records++) {
+                memcpy(&entry, buffer + at, sizeof entry);
+                CHECK(entry.epoch > 0 && entry.value_len == 4 && entry.key_len == 4);
+                CHECK(entry.value_type == SPL_TYPE_VOID && entry.labels == 0);
+                CHECK(memcmp(buffer + at + 32, "key", 3) == 0);
+                seen |= 1u << (buffer[at + 35] - '0');
             }
         }
         CHECK(filled == 0 && records == 8 && seen == 0xff);
@@ -317,6 +373,177 @@ static int check_store(struct spl_store *store, const char *path)
     return 0;
 }
 
+/* What there is beside setting and getting: the store has the keys `key1` to `key7`. */
+static int check_operations(struct spl_store *store)
+{
+    struct spl_set_options set;
+    struct spl_version version;
+    struct spl_header_snapshot header;
+    struct spl_view view;
+    struct spl_cursor cursor;
+    struct spl_entry entry;
+    uint64_t epoch = 0, number = 0;
+    uint32_t done = 0, length;
+    uint8_t buffer[256];
+    int i;
+
+    memset(&set, 0, sizeof set);
+    CHECK(spl_set_with(store, BYTES("op"), BYTES("v"), &set, &epoch) == SPL_INVALID_ARGUMENT);
+    set.size = sizeof set;
+    set.flags = SPL_IF_ABSENT | SPL_SET_TTL | SPL_SET_TYPE;
+    set.ttl_ms = 3600000;
+    set.value_type = SPL_TYPE_TEXT;
+    CHECK(spl_set_with(store, BYTES("op"), BYTES("text"), &set, &epoch) == SPL_OK && epoch > 0);
+    number = epoch;
+    CHECK(spl_set_with(store, BYTES("op"), BYTES("text"), &set, &epoch) == SPL_CONDITION_NOT_MET && epoch == number);
+    set.flags = SPL_IF_EPOCH | SPL_KEEP_TTL;
+    set.epoch = epoch;
+    CHECK(spl_set_with(store, BYTES("op"), BYTES("texts"), &set, &epoch) == SPL_OK && epoch == number + 2);
+    set.flags = SPL_IF_PRESENT;
+    CHECK(spl_set_with(store, BYTES("none"), BYTES("x"), &set, &number) == SPL_CONDITION_NOT_MET && number == 0);
+    CHECK(spl_get_entry(store, BYTES("op"), buffer, sizeof buffer, &version) == 5 && memcmp(buffer, "texts", 5) == 0);
+    CHECK(version.epoch == epoch && version.value_type == SPL_TYPE_TEXT && version.value_len == 5);
+    CHECK(spl_get_entry(store, BYTES("none"), buffer, sizeof buffer, &version) == SPL_NO_KEY);
+    CHECK(spl_append(store, BYTES("op"), BYTES(" more")) == 10);
+    CHECK(spl_get(store, BYTES("op"), buffer, sizeof buffer) == 10 && memcmp(buffer, "texts more", 10) == 0);
+    CHECK(spl_append(store, BYTES("op"), buffer, 60) == SPL_VALUE_TOO_LARGE);
+
+    CHECK(spl_ttl(store, BYTES("op"), &number) == SPL_OK && number > 3000000 && number <= 3600000);
+    CHECK(spl_persist(store, BYTES("op")) == 1 && spl_persist(store, BYTES("op")) == 0);
+    CHECK(spl_ttl(store, BYTES("op"), &number) == SPL_OK && number == SPL_NO_DEADLINE);
+    CHECK(spl_ttl(store, BYTES("none"), &number) == SPL_NO_KEY);
+    CHECK(spl_pin(store, BYTES("op"), 1) >= 0 && spl_pin(store, BYTES("none"), 1) == SPL_NO_KEY);
+    CHECK(spl_label(store, BYTES("op"), 6, 0, &number) == SPL_OK && number == 6);
+    CHECK(spl_label(store, BYTES("op"), 1, 2, &number) == SPL_OK && number == 5);
+    CHECK(spl_labels(store, BYTES("op"), &number) == SPL_OK && number == 5);
+    CHECK(spl_labels(store, BYTES("none"), &number) == SPL_NO_KEY);
+    memset(&cursor, 0, sizeof cursor);
+    cursor.labels = 4;
+    CHECK(spl_scan(store, &cursor, NULL, 0, buffer, sizeof buffer) == 40);
+    memcpy(&entry, buffer, sizeof entry);
+    CHECK(entry.labels == 5 && entry.value_type == SPL_TYPE_TEXT && entry.value_len == 10);
+    CHECK(spl_name_label(store, 2, BYTES("hot")) == SPL_OK && spl_name_label(store, 64, BYTES("x")) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_label_names(store, NULL, 0) == 16 && spl_label_names(store, buffer, sizeof buffer) == 16);
+    memcpy(&done, buffer, 4);
+    memcpy(&length, buffer + 4, 4);
+    CHECK(done == 2 && length == 3 && memcmp(buffer + 8, "hot", 3) == 0);
+
+    CHECK(spl_view(store, BYTES("op"), &view) >= 0 && view.value_len == 10);
+    CHECK(spl_view_is_whole(store, &view) == 1);
+    CHECK(spl_set(store, BYTES("op"), BYTES("a")) == SPL_OK && spl_set(store, BYTES("op"), BYTES("b")) == SPL_OK);
+    CHECK(spl_view_is_whole(store, &view) == 0);
+    CHECK(spl_view(store, BYTES("none"), &view) == SPL_NO_KEY);
+
+    CHECK(spl_epoch(store, BYTES("op"), &epoch) == SPL_OK);
+    number = epoch - 2;
+    CHECK(spl_unset_if_epoch(store, BYTES("op"), &number) == SPL_CONDITION_NOT_MET && number == epoch);
+    CHECK(spl_unset_if_epoch(store, BYTES("op"), &number) == SPL_OK && number == epoch + 2);
+
+    CHECK(spl_apply(store, BYTES("n"), SPL_ADD, 5, &number) == SPL_OK && number == 5);
+    CHECK(spl_apply(store, BYTES("n"), SPL_SUB | SPL_CHECKED, 6, &number) == SPL_OVERFLOW && number == 5);
+    CHECK(spl_apply(store, BYTES("n"), SPL_SUB | SPL_CHECKED | SPL_SIGNED, 6, &number) == SPL_OK && number == UINT64_MAX);
+    CHECK(spl_apply(store, BYTES("n"), SPL_AND, 12, &number) == SPL_OK && number == 12);
+    CHECK(spl_apply(store, BYTES("n"), SPL_OR, 1, &number) == SPL_OK && number == 13);
+    CHECK(spl_apply(store, BYTES("n"), SPL_XOR, 4, &number) == SPL_OK && number == 9);
+    CHECK(spl_apply(store, BYTES("n"), SPL_NOT, 0, &number) == SPL_OK && number == ~(uint64_t)9);
+    CHECK(spl_apply(store, BYTES("n"), 99, 0, &number) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_apply(store, BYTES("key1"), SPL_ADD, 1, &number) == SPL_WRONG_TYPE);
+    CHECK(spl_expire(store, BYTES("n"), 0) == SPL_INVALID_ARGUMENT && spl_expire(store, BYTES("none"), 1) == SPL_NO_KEY);
+    CHECK(spl_expire(store, BYTES("n"), 1) == 1);
+    CHECK(usleep(5000) == 0);
+    CHECK(spl_sweep(store) == 1 && spl_sweep(store) == 0);
+    CHECK(spl_purge(store) == 0);
+
+    /* Two records of two lengths, a key and a value. */
+    for (i = 0, length = 0; i < 2; i++) {
+        uint32_t lengths[2] = {2, 3};
+        memcpy(buffer + length, lengths, 8);
+        memcpy(buffer + length + 8, i ? "m2two" : "m1one", 5);
+        length += 13;
+    }
+    CHECK(spl_unset(store, BYTES("key1")) == 4);
+    CHECK(spl_set_many(store, buffer, length, &done) == SPL_OK && done == 2);
+    CHECK(spl_set_many(store, buffer, length - 1, &done) == SPL_INVALID_ARGUMENT);
+    for (i = 0, length = 0; i < 3; i++) {
+        uint32_t key_len = 2;
+        memcpy(buffer + length, &key_len, 4);
+        memcpy(buffer + length + 4, i == 0 ? "m2" : i == 1 ? "no" : "m1", 2);
+        length += 6;
+    }
+    CHECK(spl_get_many(store, buffer, length, buffer + 64, 64, &done) == 18 && done == 3);
+    memcpy(&number, buffer + 64 + 7, 4);
+    CHECK(memcmp(buffer + 68, "two", 3) == 0 && (uint32_t)number == SPL_NO_VALUE && memcmp(buffer + 79, "one", 3) == 0);
+    CHECK(spl_get_many(store, buffer, length, buffer + 64, 8, &done) == 7 && done == 1);
+
+    CHECK(spl_eviction(store) == SPL_EVICT_NONE && spl_set_eviction(store, 3) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_set(store, BYTES("one more"), NULL, 0) == SPL_FULL);
+    CHECK(spl_set_eviction(store, SPL_EVICT_LRU) == SPL_OK && spl_eviction(store) == SPL_EVICT_LRU);
+    CHECK(spl_set(store, BYTES("one more"), NULL, 0) == SPL_OK);
+    CHECK(spl_header_snapshot(store, &header) == SPL_OK && header.eviction == SPL_EVICT_LRU);
+    CHECK(spl_set_eviction(store, SPL_EVICT_NONE) == SPL_OK);
+    return spl_unset(store, BYTES("one more")) != 0;
+}
+
+/* The same with the key in scratch memory, and handles of keys. */
+static int check_scratch_operations(struct spl_store *store)
+{
+    static uint8_t scratch[SPL_SCRATCH_VALUE + 64];
+    struct spl_set_options set;
+    struct spl_version version;
+    struct spl_error error;
+    struct spl_key *key;
+    uint64_t epoch, numbers[2] = {6, 0};
+    uint8_t buffer[64];
+
+    CHECK(spl_scratch(store, scratch, sizeof scratch) == SPL_OK);
+    memcpy(scratch + SPL_SCRATCH_KEY, "sc", 2);
+    memset(&set, 0, sizeof set);
+    set.size = sizeof set;
+    set.flags = SPL_IF_ABSENT | SPL_SET_TTL;
+    set.ttl_ms = 3600000;
+    memcpy(scratch + SPL_SCRATCH_RESULT, &set, sizeof set);
+    memcpy(scratch + SPL_SCRATCH_VALUE, "8 bytes!", 8);
+    CHECK(spl_scratch_set_with(store, 2, 8) == SPL_OK);
+    memcpy(&epoch, scratch + SPL_SCRATCH_RESULT, 8);
+    memcpy(scratch + SPL_SCRATCH_RESULT, &set, sizeof set);
+    CHECK(spl_scratch_set_with_from(store, 2, BYTES("again")) == SPL_CONDITION_NOT_MET);
+    CHECK(memcmp(scratch + SPL_SCRATCH_RESULT, &epoch, 8) == 0);
+    CHECK(spl_scratch_get_entry(store, 2) == 8);
+    memcpy(&version, scratch + SPL_SCRATCH_RESULT, sizeof version);
+    CHECK(version.epoch == epoch && version.value_len == 8);
+    CHECK(spl_scratch_ttl(store, 2) == SPL_OK);
+    memcpy(&epoch, scratch + SPL_SCRATCH_RESULT, 8);
+    CHECK(epoch > 3000000 && epoch <= 3600000);
+    CHECK(spl_scratch_persist(store, 2) == 1 && spl_scratch_persist(store, 2) == 0);
+    CHECK(spl_scratch_expire(store, 2, 3600000) == 1 && spl_scratch_pin(store, 2, 1) >= 0);
+    memcpy(scratch + SPL_SCRATCH_RESULT, numbers, sizeof numbers);
+    CHECK(spl_scratch_label(store, 2) == SPL_OK && spl_scratch_labels(store, 2) == SPL_OK);
+    CHECK(memcmp(scratch + SPL_SCRATCH_RESULT, numbers, 8) == 0);
+    numbers[0] = 1;
+    memcpy(scratch + SPL_SCRATCH_RESULT, numbers, 8);
+    CHECK(spl_scratch_apply(store, 2, SPL_ADD) == SPL_OK);
+    CHECK(spl_get(store, BYTES("sc"), buffer, sizeof buffer) == 8 && memcmp(buffer, "9 bytes!", 8) == 0);
+    memcpy(scratch + SPL_SCRATCH_VALUE, "++", 2);
+    CHECK(spl_scratch_append(store, 2, 2) == 10 && spl_scratch_append_from(store, 2, BYTES("!")) == 11);
+    memset(scratch + SPL_SCRATCH_RESULT, 0, 8);
+    CHECK(spl_scratch_unset_if_epoch(store, 2) == SPL_CONDITION_NOT_MET);
+    CHECK(spl_scratch_unset_if_epoch(store, 2) == SPL_OK);
+
+    CHECK(spl_key(store, NULL, 0, &error) == NULL && error.code == SPL_KEY_INVALID);
+    CHECK((key = spl_key(store, BYTES("sc"), &error)) != NULL);
+    CHECK(spl_key_exists(key) == 0 && spl_key_get(key, buffer, sizeof buffer) == SPL_NO_KEY);
+    CHECK(spl_key_set(key, BYTES("key")) == SPL_OK && spl_key_exists(key) == 1);
+    CHECK(spl_key_changed(key) == 1 && spl_key_changed(key) == 0);
+    CHECK(spl_key_append(key, BYTES("s")) == 4);
+    CHECK(spl_key_get(key, buffer, sizeof buffer) == 4 && memcmp(buffer, "keys", 4) == 0);
+    CHECK(spl_key_scratch_get(key) == 4 && memcmp(scratch + SPL_SCRATCH_VALUE, "keys", 4) == 0);
+    CHECK(spl_key_scratch_set(key, 3) == SPL_OK && spl_key_scratch_epoch(key) == SPL_OK);
+    CHECK(spl_key_epoch(key, &epoch) == SPL_OK && memcmp(scratch + SPL_SCRATCH_RESULT, &epoch, 8) == 0);
+    CHECK(spl_key_unset(key) == 3 && spl_key_epoch(key, &epoch) == SPL_NO_KEY);
+    CHECK(spl_key_close(key) == SPL_OK);
+    return 0;
+}
+
 /* Waits for the announcement that something is ready, and takes it. */
 static int wait_ready(struct spl_store *store, int fd, uint32_t wanted)
 {
@@ -347,7 +574,7 @@ static int check_watching(struct spl_store *store)
     CHECK((fd = spl_selector(store, &error)) >= 0);
     CHECK(spl_selector(store, NULL) == SPL_INVALID_ARGUMENT);
     CHECK(spl_watch(store, 4, BYTES("k"), 0, NULL, NULL) == SPL_INVALID_ARGUMENT);
-    CHECK(spl_watch(store, SPL_PATTERN_KEY, BYTES("k"), 8, NULL, NULL) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_watch(store, SPL_PATTERN_KEY, BYTES("k"), 32, NULL, NULL) == SPL_INVALID_ARGUMENT);
     CHECK(spl_watch(store, SPL_PATTERN_KEY, BYTES("k"), SPL_WATCH_FROM, NULL, NULL) == SPL_INVALID_ARGUMENT);
     CHECK(spl_watch(store, SPL_PATTERN_KEY, BYTES("\xff"), 0, NULL, NULL) == SPL_KEY_INVALID);
     CHECK(spl_changes(store, 1, NULL, NULL) == SPL_INVALID_ARGUMENT);
@@ -395,7 +622,7 @@ int main(int argc, char **argv)
     CHECK(check_null_handle() == 0);
     CHECK((store = spl_open(SPL_OPEN, BYTES(argv[1]), NULL, NULL)) != NULL);
     failed = check_keys_and_values(store) || check_scan(store) || check_scratch(store) || check_store(store, argv[1]) ||
-             check_watching(store);
+             check_operations(store) || check_scratch_operations(store) || check_watching(store);
     CHECK(spl_close(store) == SPL_OK);
     return failed;
 }
