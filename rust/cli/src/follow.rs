@@ -232,6 +232,9 @@ fn is_meant(change: &Change, prefix: &str) -> bool {
         Change::Set { key, .. }
         | Change::Unset { key, .. }
         | Change::Expired { key, .. }
+        | Change::Appended { key, .. }
+        | Change::Evicted { key, .. }
+        | Change::Attributes { key, .. }
         | Change::Current { key, .. } => key.starts_with(prefix),
         _ => true,
     }

@@ -287,13 +287,13 @@ impl<'a> Output<'a> {
         }
         match change_parts(change) {
             (kind, sequence, Some((key, epoch))) => {
-                writeln!(self.to, "{sequence:>10}  {kind:<8}  {epoch:>10}  {}", escape::text(key))
+                writeln!(self.to, "{sequence:>10}  {kind:<10}  {epoch:>10}  {}", escape::text(key))
             }
             (kind, sequence, None) => match change {
                 Change::Lost { count, .. } => {
                     writeln!(
                         self.to,
-                        "{sequence:>10}  {kind:<8}  {count:>10}  changes, then what exists"
+                        "{sequence:>10}  {kind:<10}  {count:>10}  changes, then what exists"
                     )
                 }
                 _ => writeln!(self.to, "{sequence:>10}  {kind}"),
@@ -381,6 +381,7 @@ pub(crate) fn kind_name(kind: EventKind) -> &'static str {
         EventKind::Set => "set",
         EventKind::Unset => "unset",
         EventKind::Expired => "expired",
+        EventKind::Evicted => "evicted",
     }
 }
 
@@ -390,6 +391,9 @@ fn change_parts(change: &Change) -> (&'static str, u64, Option<(&str, u64)>) {
         Change::Set { sequence, key, epoch } => ("set", *sequence, Some((key, *epoch))),
         Change::Unset { sequence, key, epoch } => ("unset", *sequence, Some((key, *epoch))),
         Change::Expired { sequence, key, epoch } => ("expired", *sequence, Some((key, *epoch))),
+        Change::Appended { sequence, key, epoch } => ("appended", *sequence, Some((key, *epoch))),
+        Change::Evicted { sequence, key, epoch } => ("evicted", *sequence, Some((key, *epoch))),
+        Change::Attributes { sequence, key, epoch } => ("attributes", *sequence, Some((key, *epoch))),
         Change::Current { sequence, key, epoch } => ("current", *sequence, Some((key, *epoch))),
         Change::Vanished { sequence } => ("vanished", *sequence, None),
         Change::Lost { sequence, .. } => ("lost", *sequence, None),

@@ -194,7 +194,7 @@ fn changes_are_printed_as_they_were_made() {
     for line in ["set a 1", "set b 2", "set a 3"] {
         place.line(line).prints("");
     }
-    let row = |sequence, kind, epoch, key| format!("{sequence:>10}  {kind:<8}  {epoch:>10}  {key}\n");
+    let row = |sequence, kind, epoch, key| format!("{sequence:>10}  {kind:<10}  {epoch:>10}  {key}\n");
     let rows = [row(0, "set", 2, "a"), row(1, "set", 2, "b"), row(2, "set", 4, "a")];
     place.line("changes").prints(&rows.concat());
     place.line("changes --from 1").prints(&rows[1..].concat());
