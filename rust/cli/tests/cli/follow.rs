@@ -325,3 +325,97 @@ fn stat_prints_rates() {
     let done = stat.interrupt();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn a_watch_prints_what_was_appended_alone_if_it_is_told_to() {
+    let place = Place::with_store();
+    place.line("set log ab").prints("");
+    let mut watch = Following::start(&place, &["watch", "log", "--appended", "--initial", "--count", "4", "--json"]);
+    let mut next = || {
+        let event = watch.json();
+        (event["value"].clone(), event["offset"].as_u64())
+    };
+    assert_eq!(next(), ("ab".into(), Some(0)));
+    place.line("append log cd").prints("4\n");
+    assert_eq!(next(), ("cd".into(), Some(2)));
+    place.line("append log e").prints("5\n");
+    assert_eq!(next(), ("e".into(), Some(4)));
+    place.line("set log new").prints("");
+    assert_eq!(next(), ("new".into(), Some(0)));
+    watch.end().prints("");
+}
+
+#[test]
+fn tokens_that_are_appended_come_out_of_a_raw_watch_one_after_the_other() {
+    let place = Place::with_store();
+    let words = ["watch", "log", "--appended", "--count", "3", "--initial"];
+    place.line("append log one,").prints("4\n");
+    let mut watch = Following::start(&place, &words);
+    assert_eq!(watch.line(), "4:one,");
+    place.line("append log two,").prints("8\n");
+    assert_eq!(watch.line(), "4:two,");
+    place.line("append log three").prints("13\n");
+    watch.end().prints("5:three\n");
+    place.line("watch log --appended --initial --oneshot --raw").prints("one,two,three");
+    let exec = ["watch", "log", "--appended", "--initial", "--oneshot", "--exec", "echo $SPLINTER_KIND $SPLINTER_OFFSET"];
+    place.run(&exec).prints("set 0\n");
+}
+
+#[test]
+fn a_watch_follows_the_keys_with_a_label() {
+    let place = Place::with_store();
+    place.line("label --name 3 red").prints("");
+    place.line("mset a 1 b 2 c 3").prints("");
+    place.line("label a red").prints("red\n");
+    let mut watch = Following::start(&place, &["watch", "--label", "red", "--initial", "--count", "3"]);
+    assert_eq!(watch.line(), "a 1:1");
+    place.line("set b 22").prints("");
+    // One that gets the label counts as changed.
+    place.line("label c 3").prints("red\n");
+    assert_eq!(watch.line(), "c 1:3");
+    place.line("set a 4").prints("");
+    watch.end().prints("a 1:4\n");
+}
+
+#[test]
+fn every_kind_of_change_has_a_name() {
+    let place = Place::new();
+    assert_eq!(place.splinterctl(&["init", &place.store, "2", "8"]).code, 0);
+    for line in ["set a 1", "append a 2", "expire a 1h", "add n", "config eviction lru", "pin a", "set b 1"] {
+        assert_eq!(place.line(line).code, 0, "{line}");
+    }
+    let kinds = |done: Done| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_string();
+        let changes = done.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        changes.map(|change| (text(&change["kind"]), text(&change["key"]))).collect()
+    };
+    let wanted = [
+        ("set", "a"),
+        ("appended", "a"),
+        ("attributes", "a"),
+        ("set", "n"),
+        ("attributes", "a"),
+        ("evicted", "n"),
+        ("set", "b"),
+    ];
+    let wanted = wanted.map(|(kind, key)| (kind.to_string(), key.to_string()));
+    assert_eq!(kinds(place.line("changes --json")), wanted);
+    assert_eq!(kinds(place.line("changes --json -p b")), wanted[6..]);
+    let row = format!("{:>10}  {:<10}  {:>10}  a\n", 2, "attributes", 4);
+    assert!(place.line("changes").stdout.contains(&row));
+    // A watch that begins before them tells what has become of a key.
+    let done = place.line("watch n --from 0 --oneshot --json");
+    let event: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&event["kind"], done.code), (&"evicted".into(), 0));
+    place.line("watch n --from 0 --oneshot").prints("evicted\n");
+    let mut monitor = Following::start(&place, &["monitor", "--count", "1", "--json"]);
+    // Until it has begun, nothing is seen.
+    let store = splinter::OpenOptions::new().memory(true).open(&place.store).unwrap();
+    until("it watches", || {
+        store.attached().unwrap().iter().any(|handle| handle.watches > 0)
+    });
+    place.line("unpin a").prints("");
+    let change = monitor.json();
+    assert_eq!((&change["kind"], &change["key"]), (&"attributes".into(), &"a".into()));
+    monitor.end().prints("");
+}

@@ -221,6 +221,21 @@ fn commands_flags_and_live_keys_are_completed() {
     terminal.expect_last(&format!("{prompt} help completions"));
     terminal.send("\x15completions fi\t");
     terminal.expect_last(&format!("{prompt} completions fish"));
+    place.line("label --name 3 red").prints("");
+    for (typed, completed) in [
+        ("type sensor/one te", "type sensor/one text"),
+        ("set key {} --type js", "set key {} --type json"),
+        ("config ev", "config eviction"),
+        ("config eviction l", "config eviction lru"),
+        ("label sensor/one +r", "label sensor/one +red"),
+        ("label sensor/one -r", "label sensor/one -red"),
+        ("list --label r", "list --label red"),
+        ("expire sensor/o", "expire sensor/one"),
+        ("mget sensor/one sensor/tw", "mget sensor/one sensor/two"),
+    ] {
+        terminal.send(&format!("\x15{typed}\t"));
+        terminal.expect_last(&format!("{prompt} {completed}"));
+    }
     terminal.send("\x15get one -p sensor/\r");
     terminal.expect("10:sensor/one\n\n");
     terminal.send("\x04");
@@ -236,6 +251,12 @@ fn hints_tell_what_comes_next() {
     terminal.expect_last(&format!("{prompt} set KEY VALUE"));
     terminal.send(" key");
     terminal.expect_last(&format!("{prompt} set key VALUE"));
+    terminal.send("\x15expire ");
+    terminal.expect_last(&format!("{prompt} expire KEY DURATION"));
+    terminal.send("\x15label ");
+    terminal.expect_last(&format!("{prompt} label [KEY] [LABEL...]"));
+    terminal.send("\x15add ");
+    terminal.expect_last(&format!("{prompt} add KEY [N]"));
     terminal.send("\x15uns");
     terminal.expect_last(&format!("{prompt} unset KEY"));
     assert!(contains(&terminal.bytes(), b"\x1b[2m"), "hints are dimmed");
