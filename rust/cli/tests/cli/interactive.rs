@@ -231,7 +231,7 @@ fn commands_flags_and_live_keys_are_completed() {
         ("label sensor/one -r", "label sensor/one -red"),
         ("list --label r", "list --label red"),
         ("expire sensor/o", "expire sensor/one"),
-        ("mget sensor/one sensor/tw", "mget sensor/one sensor/two"),
+        ("mget sensor/one sensor/th", "mget sensor/one sensor/three"),
     ] {
         terminal.send(&format!("\x15{typed}\t"));
         // A hint may follow.

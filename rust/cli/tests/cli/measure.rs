@@ -172,13 +172,9 @@ fn stress_without_a_name_leaves_nothing_even_if_it_is_killed() {
     let place = Place::new();
     for program in ["splinterctl", "splinterpctl"] {
         let mut child = place.start(program, &["stress", "--duration-ms", "3600000"], Stdio::null());
-        let maps = format!("/proc/{}/maps", child.id());
-        // Shared memory, or a file, that has no name any more.
-        until("it has its store", || {
-            let maps = std::fs::read_to_string(&maps).unwrap();
-            maps.lines()
-                .any(|line| line.contains(" rw-s ") && line.ends_with("(deleted)"))
-        });
+        let threads = format!("/proc/{}/task", child.id());
+        // The writer and the readers start once it has its store.
+        until("it has started", || Path::new(&threads).read_dir().unwrap().count() >= 6);
         let name = format!("splinter_stress_{}", child.id());
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
