@@ -174,7 +174,9 @@ fn stress_without_a_name_leaves_nothing_even_if_it_is_killed() {
         let mut child = place.start(program, &["stress", "--duration-ms", "3600000"], Stdio::null());
         let threads = format!("/proc/{}/task", child.id());
         // The writer and the readers start once it has its store.
-        until("it has started", || Path::new(&threads).read_dir().unwrap().count() >= 6);
+        until("it has started", || {
+            Path::new(&threads).read_dir().unwrap().count() >= 6
+        });
         let name = format!("splinter_stress_{}", child.id());
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
