@@ -54,8 +54,10 @@ library() { # NAME FEATURES WHAT-NAMES-ARE
   # signals and forks are in it.
   cc -shared -o "$work/$file" "$work/$name.all.o" "-Wl,-soname,lib$name.so.$abi" "-Wl,--version-script=$work/versions" \
     -Wl,--gc-sections,--no-undefined,--strip-debug -Wl,-z,now,-z,relro,-z,noexecstack,-z,nodelete
-  # Static: the names of Rust's runtime are made local, so that it may be there twice in a program.
-  objcopy --strip-debug "--keep-global-symbols=$work/functions" "$work/$name.all.o" "$work/$name.o"
+  # Static: the names of Rust's runtime are made local, so that it may be there twice in a program. Its bitcode, which a build
+  # without LTO leaves in, is of no use in one object, and some versions of ar fail on it.
+  objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+    "--keep-global-symbols=$work/functions" "$work/$name.all.o" "$work/$name.o"
   rm -f -- "$work/lib$name.a"
   ar rcD "$work/lib$name.a" "$work/$name.o"
 

@@ -67,6 +67,13 @@ test("An install puts exactly what its list names in place", () => {
   const { stdout } = install();
   assert.ok(stdout.includes(`Installed in ${prefix}: ${NAMES.join(" ")}`), stdout);
   assert.deepEqual(files(), listed());
+  // With the libraries for C, and what finds them.
+  for (const library of ["splinter", "splinter_p"]) {
+    for (const name of [`lib${library}.so`, `lib${library}.a`, `pkgconfig/${library}.pc`]) {
+      assert.ok(listed().includes(`lib/${name}`), name);
+    }
+  }
+  for (const header of ["splinter.h", "splinter_bus.h"]) assert.ok(listed().includes(`include/${header}`), header);
 }, BUILD_PATIENCE_MS);
 
 test("Each of the four names is a program that knows its name", () => {

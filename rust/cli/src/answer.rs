@@ -4,43 +4,59 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use splinter::{Change, CheckReport, Entry, Event, HeaderSnapshot, RepairReport, SlotSnapshot};
+use splinter::{Change, CheckReport, Entry, Event, HeaderSnapshot, RepairReport, SlotSnapshot, Versioned};
+
+use crate::labels::Labels;
 
 /// One result of a command.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Created(Created),
     Connected(PathBuf),
-    Stored {
-        key: String,
-        epoch: u64,
-    },
     Value {
         key: String,
-        value: Vec<u8>,
+        entry: Versioned,
     },
+    /// Values of several keys, as far as these exist.
+    Values(Vec<(String, Option<Vec<u8>>)>),
     Head {
         key: String,
         slot: SlotSnapshot,
+        /// As they are called.
+        labels: Vec<String>,
     },
     Deleted {
         key: String,
         value_bytes: usize,
     },
-    Listing(Vec<Entry>),
+    Listing {
+        entries: Vec<Entry>,
+        labels: Labels,
+    },
+    LongListing {
+        slots: Vec<(String, SlotSnapshot)>,
+        labels: Labels,
+    },
+    /// The labels that a key has, as they are called.
+    Labelled {
+        key: String,
+        labels: Vec<String>,
+    },
+    LabelNames(Labels),
     /// The start of an export: an [`Answer::ExportedKey`] for each key and an [`Answer::ExportEnd`] follow.
     ExportStart {
         slots: u32,
         keys: usize,
+        /// Names of labels, if keys are exported with them.
+        labels: Labels,
     },
     ExportedKey {
         entry: Entry,
-        value: Option<Vec<u8>>,
+        /// The value and what belongs to it, if that is to be exported too.
+        whole: Option<Box<(Versioned, SlotSnapshot)>>,
     },
     ExportEnd,
-    Imported {
-        keys: u64,
-    },
+    Imported(Imported),
     Saved(PathBuf),
     Removed(PathBuf),
     Purged {
@@ -49,15 +65,11 @@ pub(crate) enum Answer {
     Checked(CheckReport),
     Repaired(RepairReport),
     Header(HeaderSnapshot),
-    AutoVacuum {
-        on: bool,
-        /// Whether it was just set.
-        is_new: bool,
-    },
-    /// What a watch saw; with the key if there can be several.
+    /// What a watch saw; with the key if there can be several, and with the place in the value if it can be a part.
     Event {
         event: Event,
         with_key: bool,
+        with_offset: bool,
     },
     /// An item of the feed, and when it was seen if that matters.
     Change {
@@ -67,8 +79,8 @@ pub(crate) enum Answer {
     Rates(Rates),
     /// Lines of the history with their numbers.
     History(Vec<(usize, String)>),
-    /// Help, and what of it is for programs.
-    Help {
+    /// What people are told, and what programs are.
+    Told {
         text: String,
         about: Value,
     },
@@ -77,6 +89,28 @@ pub(crate) enum Answer {
     /// Something that is printed as it is.
     Text(String),
     Clear,
+}
+
+impl Answer {
+    /// One that people are not told.
+    pub(crate) fn quiet(about: Value) -> Self {
+        let text = String::new();
+        Self::Told { text, about }
+    }
+
+    /// A line for people.
+    pub(crate) fn line(text: impl Into<String>, about: Value) -> Self {
+        let text = text.into() + "\n";
+        Self::Told { text, about }
+    }
+}
+
+/// What an import came to.
+#[derive(Debug, Default)]
+pub(crate) struct Imported {
+    pub(crate) keys: u64,
+    /// Keys that were left out because their time is up.
+    pub(crate) expired: u64,
 }
 
 /// A store that was created.

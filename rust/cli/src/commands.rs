@@ -1,26 +1,31 @@
 //! What each command does.
 
-use std::ffi::OsStr;
 use std::fs::OpenOptions as FileOptions;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap_complete::Shell;
 use regex::Regex;
 use rustix::fs::Mode;
-use splinter::{Entry, Error};
+use serde_json::json;
+use splinter::{Entry, Error, SlotSnapshot, Store, Versioned};
 
 use crate::answer::{Answer, Created};
+use crate::attributes;
 use crate::failure::{Code, Failure, tell};
 use crate::follow;
+use crate::labels::Labels;
 use crate::latency;
 use crate::output::{Format, Output, shown};
-use crate::session::{Kind, Session, environment};
+use crate::session::{Session, environment};
 use crate::stress;
-use crate::table::{self, Command, ConfigArgs, InitArgs, STORE_DEFAULT};
+use crate::table::{self, BitsArgs, Command, ConfigArgs, InitArgs, Labelled, STORE_DEFAULT, SumArgs};
 use crate::top;
 use crate::transfer;
+use crate::write::{self, Step};
+
+/// How often a key is looked at that changes while it is.
+const LOOKS_MAX: u32 = 100;
 
 /// Runs one command and prints what it finds out.
 pub(crate) fn run(session: &mut Session, command: &Command, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -40,24 +45,50 @@ fn dispatch(session: &mut Session, command: &Command, output: &mut Output<'_>) -
             tell(&format!("use: now connected to {}", shown(store)));
             Answer::Connected(store.clone())
         }
-        Command::Set { key, value } => set(session, key, value)?,
-        Command::Get { key } => {
-            let key = session.key(key);
-            let value = session.store()?.get_vec(&key)?.ok_or_else(|| no_key(&key))?;
-            Answer::Value { key, value }
-        }
+        Command::Set(arguments) => return write::set(session, arguments, output),
+        Command::Mset { entries } => write::mset(session, entries)?,
+        Command::Get { key, number } => get(session, key, *number)?,
+        Command::Mget { keys } => return mget(session, keys, output),
         Command::Head { key } => {
             let key = session.key(key);
-            let slot = session.store()?.slot_snapshot(&key)?.ok_or_else(|| no_key(&key))?;
-            Answer::Head { key, slot }
+            let store = session.store()?;
+            let slot = store.slot_snapshot(&key)?.ok_or_else(|| no_key(&key))?;
+            let labels = Labels::of(&store)?.names(slot.labels);
+            Answer::Head { key, slot, labels }
         }
-        Command::Unset { key } => {
-            let key = session.key(key);
-            let value_bytes = session.store()?.unset(&key)?.ok_or_else(|| no_key(&key))?;
-            Answer::Deleted { key, value_bytes }
-        }
-        Command::List { regex } => Answer::Listing(listed(session, regex.as_deref())?.0),
-        Command::Export { regex, values } => return export(session, regex.as_deref(), *values, output),
+        Command::Unset { key, if_epoch } => return write::unset(session, key, *if_epoch, output),
+        Command::Append { key, value } => write::append(session, key, value)?,
+        Command::Add(SumArgs {
+            key,
+            by,
+            signed,
+            checked,
+        }) => write::change(session, key, Step::Add { checked: *checked }, *by, *signed)?,
+        Command::Sub(SumArgs {
+            key,
+            by,
+            signed,
+            checked,
+        }) => write::change(session, key, Step::Sub { checked: *checked }, *by, *signed)?,
+        Command::And(BitsArgs { key, mask, signed }) => write::change(session, key, Step::And, *mask, *signed)?,
+        Command::Or(BitsArgs { key, mask, signed }) => write::change(session, key, Step::Or, *mask, *signed)?,
+        Command::Xor(BitsArgs { key, mask, signed }) => write::change(session, key, Step::Xor, *mask, *signed)?,
+        Command::Not { key, signed } => write::change(session, key, Step::Not, 0, *signed)?,
+        Command::Expire { key, duration } => attributes::expire(session, key, *duration)?,
+        Command::Persist { key } => attributes::persist(session, key)?,
+        Command::Ttl { key } => attributes::ttl(session, key)?,
+        Command::Sweep(arguments) => return follow::sweep(session, arguments, output),
+        Command::Pin { key } => attributes::pin(session, key, true)?,
+        Command::Unpin { key } => attributes::pin(session, key, false)?,
+        Command::Type { key, value_type } => attributes::value_type(session, key, *value_type)?,
+        Command::Label(arguments) => attributes::label(session, arguments)?,
+        Command::Labels => Answer::LabelNames(Labels::of(&*session.store()?)?),
+        Command::List { regex, labelled, long } => list(session, regex.as_deref(), labelled, *long)?,
+        Command::Export {
+            regex,
+            values,
+            labelled,
+        } => return export(session, regex.as_deref(), labelled, *values, output),
         Command::Import { file } => import(session, file)?,
         Command::Backup { file } => {
             let store = session.store()?;
@@ -93,8 +124,7 @@ fn dispatch(session: &mut Session, command: &Command, output: &mut Output<'_>) -
             return latency::run(arguments, output.format == Format::Json, output.writer());
         }
         Command::Stress(arguments) => {
-            let is_memory = session.kind() == Kind::Memory;
-            return stress::run(arguments, is_memory, output.format == Format::Json, output.writer());
+            return stress::run(arguments, session, output.format == Format::Json, output.writer());
         }
         Command::Drop { store, yes } => drop_store(session, store, *yes)?,
         Command::Hist { regex } => history(session, regex.as_deref())?,
@@ -112,10 +142,28 @@ fn name_of(command: &Command) -> &'static str {
     match command {
         Command::Init(_) => "init",
         Command::Use { .. } => "use",
-        Command::Set { .. } => "set",
+        Command::Set(_) => "set",
         Command::Get { .. } => "get",
+        Command::Mset { .. } => "mset",
+        Command::Mget { .. } => "mget",
         Command::Head { .. } => "head",
         Command::Unset { .. } => "unset",
+        Command::Append { .. } => "append",
+        Command::Add(_) => "add",
+        Command::Sub(_) => "sub",
+        Command::And(_) => "and",
+        Command::Or(_) => "or",
+        Command::Xor(_) => "xor",
+        Command::Not { .. } => "not",
+        Command::Expire { .. } => "expire",
+        Command::Persist { .. } => "persist",
+        Command::Ttl { .. } => "ttl",
+        Command::Sweep(_) => "sweep",
+        Command::Pin { .. } => "pin",
+        Command::Unpin { .. } => "unpin",
+        Command::Type { .. } => "type",
+        Command::Label(_) => "label",
+        Command::Labels => "labels",
         Command::List { .. } => "list",
         Command::Export { .. } => "export",
         Command::Import { .. } => "import",
@@ -140,7 +188,7 @@ fn name_of(command: &Command) -> &'static str {
     }
 }
 
-fn no_key(key: &str) -> Failure {
+pub(crate) fn no_key(key: &str) -> Failure {
     Failure::new(
         Code::NoSuchKey,
         format!("there is no key \"{key}\"; \"list\" shows the keys"),
@@ -211,30 +259,29 @@ fn umask() -> Result<Option<Mode>, Failure> {
     }
 }
 
-fn set(session: &mut Session, key: &str, value: &OsStr) -> Result<Answer, Failure> {
+fn get(session: &mut Session, key: &str, number: bool) -> Result<Answer, Failure> {
     let key = session.key(key);
-    let store = session.store()?;
-    let epoch = if value == "-" {
-        let max = u64::from(store.geometry().max_value_bytes());
-        let mut bytes = Vec::new();
-        // No more than shows that it is too much.
-        io::stdin()
-            .lock()
-            .take(max + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::usage(format!("could not read the standard input: {error}")))?;
-        if bytes.len() as u64 > max {
-            let message = format!(
-                "the standard input has more than {max} bytes, the longest value of this store; \
-                 \"init --maxlen\" makes a store for longer ones"
-            );
-            return Err(Failure::new(Code::TooLarge, message));
-        }
-        store.set(&key, bytes)?
-    } else {
-        store.set(&key, value.as_bytes())?
-    };
-    Ok(Answer::Stored { key, epoch })
+    let entry = session.store()?.get_entry(&key)?.ok_or_else(|| no_key(&key))?;
+    if !number {
+        return Ok(Answer::Value { key, entry });
+    }
+    let number = write::number_of(&entry.value, entry.value_type)
+        .ok_or_else(|| Failure::usage(format!("\"{key}\" is no number, which has 8 bytes")))?;
+    Ok(Answer::line(number.to_string(), json!({"key": key, "number": number})))
+}
+
+fn mget(session: &mut Session, keys: &[String], output: &mut Output<'_>) -> Result<(), Failure> {
+    let keys: Vec<String> = keys.iter().map(|key| session.key(key)).collect();
+    let values = session.store()?.get_many(&keys)?;
+    let missing = keys.iter().zip(&values).filter(|(_, value)| value.is_none());
+    let missing: Vec<String> = missing.map(|(key, _)| format!("\"{key}\"")).collect();
+    output.show(&Answer::Values(keys.into_iter().zip(values).collect()))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    output.flush()?;
+    let message = format!("there is no key {}; \"list\" shows the keys", missing.join(", "));
+    Err(Failure::new(Code::NoSuchKey, message))
 }
 
 /// A regular expression of the user's.
@@ -255,9 +302,10 @@ fn expression(regex: Option<&str>) -> Result<Option<Regex>, Failure> {
 }
 
 /// Keys that are to be listed, the last changed first, and how many keys there are in all.
-fn listed(session: &mut Session, regex: Option<&str>) -> Result<(Vec<Entry>, usize), Failure> {
+fn listed(session: &mut Session, regex: Option<&str>, labelled: &Labelled) -> Result<(Vec<Entry>, usize), Failure> {
     let regex = expression(regex)?;
     let store = session.store()?;
+    let labels = Labels::of(&store)?.bits(&labelled.labels)?;
     let mut entries = Vec::new();
     let mut count = 0;
     for entry in store.list() {
@@ -266,7 +314,7 @@ fn listed(session: &mut Session, regex: Option<&str>) -> Result<(Vec<Entry>, usi
         let Some(rest) = entry.key.strip_prefix(&session.prefix) else {
             continue;
         };
-        if regex.as_ref().is_none_or(|regex| regex.is_match(rest)) {
+        if entry.labels & labels == labels && regex.as_ref().is_none_or(|regex| regex.is_match(rest)) {
             entries.push(entry);
         }
     }
@@ -274,43 +322,80 @@ fn listed(session: &mut Session, regex: Option<&str>) -> Result<(Vec<Entry>, usi
     Ok((entries, count))
 }
 
+fn list(session: &mut Session, regex: Option<&str>, labelled: &Labelled, long: bool) -> Result<Answer, Failure> {
+    let (entries, _) = listed(session, regex, labelled)?;
+    let store = session.store()?;
+    let labels = Labels::of(&store)?;
+    if !long {
+        return Ok(Answer::Listing { entries, labels });
+    }
+    let mut slots = Vec::new();
+    for Entry { key, .. } in entries {
+        // Unless it was deleted meanwhile.
+        if let Some(slot) = store.slot_snapshot(&key)? {
+            slots.push((key, slot));
+        }
+    }
+    Ok(Answer::LongListing { slots, labels })
+}
+
 fn export(
     session: &mut Session,
     regex: Option<&str>,
+    labelled: &Labelled,
     with_values: bool,
     output: &mut Output<'_>,
 ) -> Result<(), Failure> {
     // Scripts name the format, which is the only one.
-    let (entries, keys) = listed(session, regex.filter(|&regex| regex != "json"))?;
+    let (entries, keys) = listed(session, regex.filter(|&regex| regex != "json"), labelled)?;
     let store = session.store()?;
+    let labels = if with_values {
+        Labels::of(&store)?
+    } else {
+        Labels::default()
+    };
     let slots = store.geometry().slots();
-    output.show(&Answer::ExportStart { slots, keys })?;
+    output.show(&Answer::ExportStart { slots, keys, labels })?;
     for entry in entries {
         if !with_values {
-            output.show(&Answer::ExportedKey { entry, value: None })?;
+            output.show(&Answer::ExportedKey { entry, whole: None })?;
             continue;
         }
         // One that was deleted meanwhile is not exported; one that was changed is at least as new as its epoch.
-        if let Some(value) = store.get_vec(&entry.key)? {
-            let value_bytes = value.len();
+        if let Some(whole) = whole(&store, &entry.key)? {
+            let value_bytes = whole.0.value.len();
             let entry = Entry { value_bytes, ..entry };
-            let value = Some(value);
-            output.show(&Answer::ExportedKey { entry, value })?;
+            let whole = Some(Box::new(whole));
+            output.show(&Answer::ExportedKey { entry, whole })?;
         }
     }
     Ok(output.show(&Answer::ExportEnd)?)
 }
 
+/// A value and what belongs to its key, of one version unless that changes all the time.
+fn whole(store: &Store, key: &str) -> Result<Option<(Versioned, SlotSnapshot)>, Failure> {
+    let mut looks = 0;
+    loop {
+        let (Some(value), Some(slot)) = (store.get_entry(key)?, store.slot_snapshot(key)?) else {
+            return Ok(None);
+        };
+        looks += 1;
+        if value.epoch >> 1 == slot.epoch >> 1 || looks == LOOKS_MAX {
+            return Ok(Some((value, slot)));
+        }
+    }
+}
+
 fn import(session: &mut Session, path: &Path) -> Result<Answer, Failure> {
     let store = session.store()?;
-    let keys = if path == "-" {
+    let imported = if path == "-" {
         transfer::import(&store, BufReader::new(io::stdin().lock()), None)
     } else {
         let file = std::fs::File::open(path).map_err(|error| Failure::of_file("open", path, &error))?;
         let bytes = file.metadata().map_or(0, |metadata| metadata.len());
         transfer::import(&store, BufReader::new(file), Some(bytes))
     }?;
-    Ok(Answer::Imported { keys })
+    Ok(Answer::Imported(imported))
 }
 
 fn check(session: &mut Session, repair: bool, output: &mut Output<'_>) -> Result<(), Failure> {
@@ -338,18 +423,38 @@ fn check(session: &mut Session, repair: bool, output: &mut Output<'_>) -> Result
 
 fn config(session: &mut Session, arguments: &ConfigArgs) -> Result<Answer, Failure> {
     let store = session.store()?;
-    match (&arguments.setting, &arguments.value) {
-        (None, _) => Ok(Answer::Header(store.header_snapshot()?)),
-        (Some(_), None) => {
-            let on = store.auto_vacuum()?;
-            Ok(Answer::AutoVacuum { on, is_new: false })
-        }
-        (Some(_), Some(value)) => {
-            let on = value == "1";
-            store.set_auto_vacuum(on)?;
-            Ok(Answer::AutoVacuum { on, is_new: true })
+    let Some(setting) = arguments.setting.as_deref() else {
+        return Ok(Answer::Header(store.header_snapshot()?));
+    };
+    if let Some(value) = &arguments.value {
+        let values = table::SETTINGS.iter().find(|(name, _)| *name == setting);
+        let values = values.map_or(&[][..], |(_, values)| values);
+        if !values.contains(&value.as_str()) {
+            let message = format!("{setting} cannot be \"{value}\"; it is one of: {}", values.join(", "));
+            return Err(Failure::usage(message));
         }
     }
+    let value = arguments.value.as_deref();
+    match (setting, value) {
+        ("eviction", Some(name)) => store.set_eviction(name.parse()?)?,
+        (_, Some(value)) => store.set_auto_vacuum(value == "1")?,
+        _ => {}
+    }
+    let (name, text, json) = match setting {
+        "eviction" => {
+            let policy = store.eviction()?.name();
+            ("eviction", policy.to_string(), json!(policy))
+        }
+        _ => {
+            let on = u8::from(store.auto_vacuum()?);
+            ("auto_vacuum", on.to_string(), json!(on))
+        }
+    };
+    let about = json!({name: json});
+    Ok(match value {
+        Some(_) => Answer::quiet(about),
+        None => Answer::line(format!("{:<13}{text}", format!("{name}:")), about),
+    })
 }
 
 fn drop_store(session: &mut Session, name: &Path, yes: bool) -> Result<Answer, Failure> {
@@ -393,13 +498,13 @@ fn help(session: &Session, command: Option<&str>) -> Result<Answer, Failure> {
     let Some(name) = command else {
         let text = table::styled(&table.clone().render_help());
         let about = table::abouts();
-        return Ok(Answer::Help { text, about });
+        return Ok(Answer::Told { text, about });
     };
     let mut about = table.find_subcommand(name).map(table::about).unwrap_or_default();
     let help = table::help(table, &before, name).ok_or_else(|| unknown(name))?;
     about["help"] = help.to_string().into();
     let text = table::styled(&help);
-    Ok(Answer::Help { text, about })
+    Ok(Answer::Told { text, about })
 }
 
 fn unknown(command: &str) -> Failure {

@@ -12,7 +12,7 @@ use splinter::Store;
 
 use crate::escape;
 use crate::session::{Kind, Session};
-use crate::table;
+use crate::table::{self, SETTINGS};
 
 /// More than anybody reads.
 const CANDIDATES_MAX: usize = 1000;
@@ -119,14 +119,31 @@ impl Assistant {
             .collect()
     }
 
-    /// What a word can be that an argument takes; `None`: a file.
-    fn values(&self, argument: &Arg, partial: &str) -> Option<Vec<String>> {
+    /// Names of labels, behind the sign that was typed.
+    fn labels(&self, partial: &str) -> Vec<String> {
+        let names = self.store.as_ref().and_then(|store| store.label_names().ok());
+        let sign = partial.get(..1).filter(|sign| matches!(*sign, "+" | "-")).unwrap_or("");
+        let names = names.into_iter().flatten().map(|(_, name)| format!("{sign}{name}"));
+        names.filter(|name| !name.contains(char::is_control)).collect()
+    }
+
+    /// What a word can be that an argument takes, behind those that are typed; `None`: a file.
+    fn values(&self, command: &clap::Command, argument: &Arg, words: &[String], partial: &str) -> Option<Vec<String>> {
+        // What a setting can be depends on which it is.
+        if let Some((_, values)) = SETTINGS
+            .iter()
+            .find(|(name, _)| words.last().is_some_and(|last| last == name))
+            && command.get_name() == "config"
+        {
+            return Some(values.iter().map(ToString::to_string).collect());
+        }
         let possible = argument.get_possible_values();
         if !possible.is_empty() {
             return Some(possible.iter().map(|value| value.get_name().to_string()).collect());
         }
         match argument.get_value_names()?.first()?.as_str() {
             "KEY" => Some(self.keys(partial)),
+            "LABEL" => Some(self.labels(partial)),
             "COMMAND" => Some(table::names()),
             "STORE" => self.stores.clone(),
             "FILE" | "DIR" | "PATH" => None,
@@ -142,7 +159,13 @@ impl Completer for Assistant {
         let typed = Typed::new(&line[..position]);
         let command = self.command(&typed.words);
         let words = match (&command, typed.partial.starts_with('-')) {
-            (Some((command, ..)), true) => flags(command),
+            (Some((command, ..)), true) => {
+                let mut words = flags(command);
+                if command.get_name() == "label" {
+                    words.extend(self.labels(&typed.partial));
+                }
+                words
+            }
             (None, true) => flags(&self.table),
             (None, false) => table::names(),
             (Some((command, place, pending)), false) => {
@@ -153,7 +176,7 @@ impl Completer for Assistant {
                         .filter(|last| last.get_action().takes_values() && is_list(last));
                     positionals.get(*place).or(last).copied()
                 });
-                match argument.map(|argument| self.values(argument, &typed.partial)) {
+                match argument.map(|argument| self.values(command, argument, &typed.words, &typed.partial)) {
                     Some(Some(words)) => words,
                     Some(None) => {
                         let (start, files) = self.files.complete(line, position, context)?;

@@ -84,7 +84,7 @@ fn advice(error: &Error) -> Option<&'static str> {
         Error::Exists => "choose another name",
         Error::NoSuchStore => "\"init\" creates one",
         Error::Permission { .. } => "ask its owner for the right",
-        Error::Full { .. } => "unset keys, or create a store with more slots",
+        Error::Full { .. } => "unset keys, set \"config eviction\", or create a store with more slots",
         Error::KeyTooLong { .. } => "\"init --max-key\" makes a store for longer ones",
         Error::ValueTooLarge { .. } => "\"init --maxlen\" makes a store for longer ones",
         Error::Busy { .. } => "try again",

@@ -1,22 +1,26 @@
-//! Commands that go on: `watch`, `changes`, `monitor` and `stat`.
+//! Commands that go on: `watch`, `changes`, `monitor`, `sweep` and `stat`.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use serde_json::json;
 use splinter::{Change, Error, Event, Pattern, Store, WatchOptions};
 
 use crate::answer::{Answer, Rates};
 use crate::failure::{Code, Failure, tell};
+use crate::labels::Labels;
 use crate::output::{Output, kind_name};
 use crate::session::Session;
 use crate::signals::{Interrupts, nobody_reads};
-use crate::table::{ChangesArgs, MonitorArgs, StatArgs, WatchArgs};
+use crate::table::{ChangesArgs, MonitorArgs, StatArgs, SweepArgs, WatchArgs};
 
 /// How long nothing else is looked at while it waits.
 const SLICE: Duration = Duration::from_millis(100);
 /// Lines of `stat` below one heading, where a terminal scrolls them away.
 const HEADING_INTERVAL: u64 = 20;
+/// Time between two sweeps, unless another is asked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What ends a command that goes on.
 struct Ends {
@@ -74,18 +78,22 @@ pub(crate) fn watch(session: &mut Session, arguments: &WatchArgs, output: &mut O
     let pattern = match &arguments.glob {
         Some(glob) => Pattern::glob(&(literally(&prefix) + glob)),
         None if !keys.is_empty() => Pattern::keys(keys.clone()),
-        None if arguments.all || !prefix.is_empty() => Pattern::prefix(prefix),
+        None if arguments.all || !prefix.is_empty() || !arguments.labelled.labels.is_empty() => Pattern::prefix(prefix),
         None => {
             return Err(Failure::usage(
-                "nothing to watch; name a key, or give --prefix, --glob or --all",
+                "nothing to watch; name a key, or give --prefix, --glob, --label or --all",
             ));
         }
     };
-    let mut options = WatchOptions::new().values(true).initial(arguments.initial);
+    let store = session.store()?;
+    let mut options = WatchOptions::new()
+        .values(true)
+        .appended(arguments.appended)
+        .labels(Labels::of(&store)?.bits(&arguments.labelled.labels)?)
+        .initial(arguments.initial);
     if let Some(from) = arguments.from {
         options = options.from(from);
     }
-    let store = session.store()?;
     let mut ends = Ends::after(arguments.limit())?;
     let mut watcher = store.watch_with(pattern, &options)?;
     let patience = arguments.timeout_ms.map(Duration::from_millis);
@@ -115,7 +123,11 @@ pub(crate) fn watch(session: &mut Session, arguments: &WatchArgs, output: &mut O
             }
             None => {
                 let with_key = keys.len() != 1;
-                output.show(&Answer::Event { event, with_key })?;
+                output.show(&Answer::Event {
+                    event,
+                    with_key,
+                    with_offset: arguments.appended,
+                })?;
                 output.flush()?;
             }
         }
@@ -145,6 +157,7 @@ fn execute(command: &str, event: &Event) -> Result<(), Failure> {
         .env("SPLINTER_KEY", &*event.key)
         .env("SPLINTER_EPOCH", event.epoch.to_string())
         .env("SPLINTER_KIND", kind_name(event.kind))
+        .env("SPLINTER_OFFSET", event.offset.to_string())
         .stdin(Stdio::piped())
         .spawn()
         .map_err(failed)?;
@@ -232,9 +245,47 @@ fn is_meant(change: &Change, prefix: &str) -> bool {
         Change::Set { key, .. }
         | Change::Unset { key, .. }
         | Change::Expired { key, .. }
+        | Change::Appended { key, .. }
+        | Change::Evicted { key, .. }
+        | Change::Attributes { key, .. }
         | Change::Current { key, .. } => key.starts_with(prefix),
         _ => true,
     }
+}
+
+pub(crate) fn sweep(session: &mut Session, arguments: &SweepArgs, output: &mut Output<'_>) -> Result<(), Failure> {
+    let store = session.store()?;
+    if !arguments.follow {
+        let keys = store.sweep()?;
+        return Ok(output.show(&swept(keys))?);
+    }
+    let interval = arguments.interval.unwrap_or(SWEEP_INTERVAL);
+    let mut ends = Ends::after(arguments.count)?;
+    let mut last = None::<Instant>;
+    while !ends.come() {
+        let rest = last.and_then(|last| interval.checked_sub(last.elapsed()));
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            std::thread::sleep(SLICE.min(rest));
+            ends.look("sweep", &store)?;
+            continue;
+        }
+        last = Some(Instant::now());
+        let keys = match store.sweep() {
+            // What is locked now is swept the next time.
+            Err(Error::Busy { .. }) => continue,
+            swept => swept?,
+        };
+        if keys > 0 {
+            output.show(&swept(keys))?;
+            output.flush()?;
+            ends.count();
+        }
+    }
+    Ok(())
+}
+
+fn swept(keys: usize) -> Answer {
+    Answer::line(format!("{keys} keys expired."), json!({"keys": keys}))
 }
 
 pub(crate) fn stat(session: &mut Session, arguments: &StatArgs, output: &mut Output<'_>) -> Result<(), Failure> {

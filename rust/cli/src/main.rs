@@ -1,20 +1,24 @@
 //! `splinterctl` and its other names: the command line of Splinter.
 //!
-//! `table` has the commands, and everything that is made of their names and arguments. `commands` does what they say, `follow`
-//! what goes on, and `transfer` what is read from files, all with the `session`'s store; they give an `answer`, which `output`
-//! puts into words. `interactive` reads lines, with the help of `complete`. `top`, `latency` and `stress` stand by themselves.
+//! `table` has the commands, and everything that is made of their names and arguments, which `parse` and `labels` understand.
+//! `commands` does what they say, `write` what changes values, `attributes` what changes the rest of a key, `follow` what goes
+//! on, and `transfer` what is read from files, all with the `session`'s store; they give an `answer`, which `output` puts into
+//! words. `interactive` reads lines, with the help of `complete`. `top`, `latency` and `stress` stand by themselves.
 
 #![forbid(unsafe_code)]
 
 mod answer;
+mod attributes;
 mod commands;
 mod complete;
 mod escape;
 mod failure;
 mod follow;
 mod interactive;
+mod labels;
 mod latency;
 mod output;
+mod parse;
 #[cfg(test)]
 mod reference;
 mod session;
@@ -23,6 +27,7 @@ mod stress;
 mod table;
 mod top;
 mod transfer;
+mod write;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};

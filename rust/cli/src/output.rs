@@ -2,17 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use splinter::{Change, CheckReport, Entry, Event, EventKind, HeaderSnapshot};
+use splinter::{Change, CheckReport, Entry, Event, EventKind, HeaderSnapshot, SlotSnapshot, ValueType};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::answer::{Answer, Created, Rates};
+use crate::answer::{Answer, Created, Imported, Rates};
 use crate::escape;
+use crate::labels::{Labels, numbers};
 use crate::table::LineOptions;
+use crate::write::number_of;
 
 /// What answers are put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub(crate) fn colours() -> bool {
     io::stdout().is_terminal() && !refuses && !is_dumb
 }
 
+/// The part of an export that has the names of labels, by their numbers.
+pub(crate) const LABEL_NAMES: &str = "label_names";
+
 /// Where answers go.
 pub(crate) struct Output<'a> {
     to: &'a mut dyn Write,
@@ -53,6 +58,9 @@ pub(crate) struct Output<'a> {
 const KEY_WIDTH: usize = 33;
 const NUMBER_WIDTH: usize = 15;
 const LISTING_WIDTH: usize = KEY_WIDTH + 3 + NUMBER_WIDTH + 3 + NUMBER_WIDTH;
+/// Of a listing with everything.
+const TTL_WIDTH: usize = 20;
+const LONG_LISTING_WIDTH: usize = LISTING_WIDTH + 3 + 7 + 3 + TTL_WIDTH + 3 + 6 + 3 + 6;
 /// Scripts know the line below the heading by its length.
 const DASHES: usize = 66;
 
@@ -96,9 +104,21 @@ impl<'a> Output<'a> {
 
     fn show_raw(&mut self, answer: &Answer) -> io::Result<()> {
         match answer {
-            Answer::Value { value, .. } => self.to.write_all(value),
+            Answer::Value { entry, .. } => self.to.write_all(&entry.value),
+            Answer::Values(values) => values
+                .iter()
+                .filter_map(|(_, value)| value.as_deref())
+                .try_for_each(|value| self.to.write_all(value)),
             Answer::Event { event, .. } => self.to.write_all(event.value.as_deref().unwrap_or_default()),
-            Answer::Listing(entries) => entries.iter().try_for_each(|entry| writeln!(self.to, "{}", entry.key)),
+            Answer::Listing { entries, .. } => entries.iter().try_for_each(|entry| writeln!(self.to, "{}", entry.key)),
+            Answer::LongListing { slots, .. } => slots.iter().try_for_each(|(key, _)| writeln!(self.to, "{key}")),
+            Answer::Labelled { labels, .. } => labels.iter().try_for_each(|label| writeln!(self.to, "{label}")),
+            Answer::LabelNames(labels) => {
+                let names = labels.named().iter();
+                names
+                    .map(|(_, name)| name)
+                    .try_for_each(|name| writeln!(self.to, "{name}"))
+            }
             Answer::History(lines) => lines.iter().try_for_each(|(_, line)| writeln!(self.to, "{line}")),
             _ => self.show_human(answer),
         }
@@ -107,20 +127,46 @@ impl<'a> Output<'a> {
     fn show_human(&mut self, answer: &Answer) -> io::Result<()> {
         match answer {
             Answer::Created(created) => writeln!(self.to, "{}", creation(created)),
-            Answer::Value { value, .. } => {
-                self.value(value, true)?;
+            Answer::Value { entry, .. } => {
+                self.value(&entry.value, true)?;
                 self.to.write_all(b"\n\n")
             }
-            Answer::Head { key, slot } => {
+            Answer::Values(values) => {
+                for (key, value) in values {
+                    if let Some(value) = value {
+                        write!(self.to, "{} ", escape::text(key))?;
+                        self.value(value, false)?;
+                        self.to.write_all(b"\n")?;
+                    }
+                }
+                Ok(())
+            }
+            Answer::Head { key, slot, labels } => {
                 writeln!(self.to, "hash:     {}", slot.hash)?;
                 writeln!(self.to, "epoch:    {}", slot.epoch)?;
                 writeln!(self.to, "val_off:  {}", slot.value_offset)?;
                 writeln!(self.to, "val_len:  {}", slot.value_bytes)?;
-                writeln!(self.to, "key:      {}\n", escape::text(key))
+                writeln!(self.to, "key:      {}", escape::text(key))?;
+                writeln!(self.to, "type:     {}", slot.value_type)?;
+                writeln!(self.to, "ttl:      {}", left(slot.ttl))?;
+                writeln!(self.to, "pinned:   {}", yes(slot.is_pinned))?;
+                let line = format!("labels:   {}", escape::text(&labels.join(", ")));
+                writeln!(self.to, "{}\n", line.trim_end())
             }
             Answer::Deleted { value_bytes, .. } => writeln!(self.to, "{value_bytes} bytes deleted."),
-            Answer::Listing(entries) => self.listing(entries),
-            Answer::Imported { keys } => writeln!(self.to, "{keys} keys imported."),
+            Answer::Listing { entries, .. } => self.listing(entries),
+            Answer::LongListing { slots, labels } => self.long_listing(slots, labels),
+            Answer::Labelled { labels, .. } => labels
+                .iter()
+                .try_for_each(|label| writeln!(self.to, "{}", escape::text(label))),
+            Answer::LabelNames(labels) => labels
+                .named()
+                .iter()
+                .try_for_each(|(number, name)| writeln!(self.to, "{number}: {}", escape::text(name))),
+            Answer::Imported(Imported { keys, expired: 0 }) => writeln!(self.to, "{keys} keys imported."),
+            Answer::Imported(Imported { keys, expired }) => {
+                writeln!(self.to, "{keys} keys imported, {expired} had expired.")
+            }
             Answer::Saved(file) => writeln!(self.to, "Saved to '{}'.", shown(file)),
             Answer::Removed(store) => writeln!(self.to, "Removed '{}'.", shown(store)),
             Answer::Purged { slots } => writeln!(self.to, "{slots} slots purged."),
@@ -138,8 +184,7 @@ impl<'a> Output<'a> {
                 writeln!(self.to, "epoch:       {}", header.epoch)?;
                 writeln!(self.to, "auto_vacuum: {}\n", u8::from(header.auto_vacuum))
             }
-            Answer::AutoVacuum { on, is_new: false } => writeln!(self.to, "auto_vacuum: {}", u8::from(*on)),
-            Answer::Event { event, with_key } => {
+            Answer::Event { event, with_key, .. } => {
                 if *with_key {
                     write!(self.to, "{} ", escape::text(&event.key))?;
                 }
@@ -157,11 +202,8 @@ impl<'a> Output<'a> {
                 }
                 self.to.write_all(b"\n")
             }
-            Answer::Text(text) | Answer::Help { text, .. } => self.to.write_all(text.as_bytes()),
-            Answer::Connected(_)
-            | Answer::Stored { .. }
-            | Answer::AutoVacuum { is_new: true, .. }
-            | Answer::Pages(_) => Ok(()),
+            Answer::Text(text) | Answer::Told { text, .. } => self.to.write_all(text.as_bytes()),
+            Answer::Connected(_) | Answer::Pages(_) => Ok(()),
             Answer::Clear | Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd => Ok(()),
         }
     }
@@ -213,23 +255,75 @@ impl<'a> Output<'a> {
         writeln!(self.to, "{key} | {epoch:<0$} | {length:<1$}", widths[1], widths[2])
     }
 
+    /// All that a store knows of its keys, however wide the terminal is.
+    fn long_listing(&mut self, slots: &[(String, SlotSnapshot)], labels: &Labels) -> io::Result<()> {
+        let row = |key: &str, rest: [&str; 6]| {
+            let columns = rest.iter().zip([NUMBER_WIDTH, NUMBER_WIDTH, 7, TTL_WIDTH, 6, 0]);
+            let line = columns.fold(padded(key, KEY_WIDTH), |line, (text, width)| {
+                format!("{line} | {}", padded(text, width))
+            });
+            line.trim_end().to_string()
+        };
+        let heading = ["Epoch", "Value Length", "Type", "Time To Live", "Pinned", "Labels"];
+        writeln!(self.to, "{}", row("Key Name", heading))?;
+        writeln!(self.to, "{}", "-".repeat(LONG_LISTING_WIDTH))?;
+        for (key, slot) in slots {
+            let numbers = [slot.epoch.to_string(), slot.value_bytes.to_string()];
+            let names = labels.names(slot.labels).join(", ");
+            let [epoch, length] = &numbers;
+            let rest = [
+                epoch,
+                length,
+                slot.value_type.name(),
+                &left(slot.ttl),
+                yes(slot.is_pinned),
+                &escape::text(&names),
+            ];
+            writeln!(self.to, "{}", row(&escape::text(key), rest))?;
+        }
+        self.to.write_all(b"\n")
+    }
+
     /// Key by key, so that a large store need not fit into memory twice.
     fn export(&mut self, part: &Answer) -> io::Result<()> {
         match part {
-            Answer::ExportStart { slots, keys } => {
+            Answer::ExportStart { slots, keys, labels } => {
                 self.exported = 0;
                 write!(
                     self.to,
-                    "{{\n  \"store\": {{\n    \"total_slots\": {slots},\n    \"active_keys\": {keys}\n  }},\n  \"keys\": ["
-                )
+                    "{{\n  \"store\": {{\n    \"total_slots\": {slots},\n    \"active_keys\": {keys}\n  }},\n"
+                )?;
+                if !labels.named().is_empty() {
+                    let names = labels
+                        .named()
+                        .iter()
+                        .map(|(number, name)| (number.to_string(), json!(name)));
+                    let names = serde_json::to_string_pretty(&names.collect::<Map<_, _>>())?;
+                    writeln!(self.to, "  \"{LABEL_NAMES}\": {},", names.replace('\n', "\n  "))?;
+                }
+                self.to.write_all(b"  \"keys\": [")
             }
-            Answer::ExportedKey { entry, value } => {
+            Answer::ExportedKey { entry, whole } => {
                 let comma = if self.exported > 0 { "," } else { "" };
                 self.exported += 1;
                 let mut fields = entry_fields(entry);
-                if let Some(value) = value {
-                    let (name, text) = value_field(value);
+                if let Some(whole) = whole {
+                    let (value, slot) = &**whole;
+                    let (name, text) = value_field(&value.value);
                     fields.insert(name.into(), text.into());
+                    // What is usual is not said.
+                    if value.value_type != ValueType::Void {
+                        fields.insert("type".into(), value.value_type.name().into());
+                    }
+                    if slot.labels != 0 {
+                        fields.insert("labels".into(), numbers(slot.labels).collect());
+                    }
+                    if slot.is_pinned {
+                        fields.insert("pinned".into(), true.into());
+                    }
+                    if let Some(expires) = slot.ttl.and_then(|ttl| SystemTime::now().checked_add(ttl)) {
+                        fields.insert("expires".into(), timestamp(expires).into());
+                    }
                 }
                 let text = serde_json::to_string_pretty(&fields)?.replace('\n', "\n    ");
                 write!(self.to, "{comma}\n    {text}")
@@ -287,13 +381,17 @@ impl<'a> Output<'a> {
         }
         match change_parts(change) {
             (kind, sequence, Some((key, epoch))) => {
-                writeln!(self.to, "{sequence:>10}  {kind:<8}  {epoch:>10}  {}", escape::text(key))
+                writeln!(
+                    self.to,
+                    "{sequence:>10}  {kind:<10}  {epoch:>10}  {}",
+                    escape::text(key)
+                )
             }
             (kind, sequence, None) => match change {
                 Change::Lost { count, .. } => {
                     writeln!(
                         self.to,
-                        "{sequence:>10}  {kind:<8}  {count:>10}  changes, then what exists"
+                        "{sequence:>10}  {kind:<10}  {count:>10}  changes, then what exists"
                     )
                 }
                 _ => writeln!(self.to, "{sequence:>10}  {kind}"),
@@ -321,6 +419,28 @@ impl<'a> Output<'a> {
             rates.repairs
         )
     }
+}
+
+/// A time for programs.
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
+}
+
+/// How long a key has yet to live, in milliseconds, of which a key that lives has at least one.
+pub(crate) fn ttl_ms(ttl: Option<Duration>) -> Value {
+    ttl.map_or(Value::Null, |ttl| (ttl.as_nanos().div_ceil(1_000_000) as u64).into())
+}
+
+/// How long a key has yet to live, for people.
+pub(crate) fn left(ttl: Option<Duration>) -> String {
+    match ttl_ms(ttl).as_u64() {
+        Some(ms) => humantime::format_duration(Duration::from_millis(ms)).to_string(),
+        None => "forever".into(),
+    }
+}
+
+fn yes(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
 }
 
 /// A name or path that people are shown.
@@ -381,6 +501,7 @@ pub(crate) fn kind_name(kind: EventKind) -> &'static str {
         EventKind::Set => "set",
         EventKind::Unset => "unset",
         EventKind::Expired => "expired",
+        EventKind::Evicted => "evicted",
     }
 }
 
@@ -390,6 +511,9 @@ fn change_parts(change: &Change) -> (&'static str, u64, Option<(&str, u64)>) {
         Change::Set { sequence, key, epoch } => ("set", *sequence, Some((key, *epoch))),
         Change::Unset { sequence, key, epoch } => ("unset", *sequence, Some((key, *epoch))),
         Change::Expired { sequence, key, epoch } => ("expired", *sequence, Some((key, *epoch))),
+        Change::Appended { sequence, key, epoch } => ("appended", *sequence, Some((key, *epoch))),
+        Change::Evicted { sequence, key, epoch } => ("evicted", *sequence, Some((key, *epoch))),
+        Change::Attributes { sequence, key, epoch } => ("attributes", *sequence, Some((key, *epoch))),
         Change::Current { sequence, key, epoch } => ("current", *sequence, Some((key, *epoch))),
         Change::Vanished { sequence } => ("vanished", *sequence, None),
         Change::Lost { sequence, .. } => ("lost", *sequence, None),
@@ -420,6 +544,27 @@ fn entry_fields(entry: &Entry) -> Map<String, Value> {
     ])
 }
 
+/// What a listing tells programs of each key.
+fn listed_fields(entry: &Entry, labels: &Labels) -> Map<String, Value> {
+    let mut fields = entry_fields(entry);
+    fields.insert("type".into(), entry.value_type.name().into());
+    fields.insert("labels".into(), labels.names(entry.labels).into());
+    fields
+}
+
+/// The same with all that the store knows.
+fn long_fields(key: &str, slot: &SlotSnapshot, labels: &Labels) -> Map<String, Value> {
+    fields([
+        ("key", json!(key)),
+        ("epoch", json!(slot.epoch)),
+        ("value_length", json!(slot.value_bytes)),
+        ("type", json!(slot.value_type.name())),
+        ("labels", json!(labels.names(slot.labels))),
+        ("ttl_ms", ttl_ms(slot.ttl)),
+        ("pinned", json!(slot.is_pinned)),
+    ])
+}
+
 fn header_json(header: &HeaderSnapshot) -> Value {
     let id: String = header.store_id.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
@@ -431,6 +576,7 @@ fn header_json(header: &HeaderSnapshot) -> Value {
         "journal": header.geometry.journal_entries(),
         "epoch": header.epoch,
         "auto_vacuum": u8::from(header.auto_vacuum),
+        "eviction": header.eviction.name(),
         "store_id": id,
         "region_bytes": header.region_bytes,
         "parse_failures": header.parse_failures,
@@ -476,26 +622,59 @@ fn json_of(answer: &Answer) -> Value {
             "max_val_sz": created.header.geometry.max_value_bytes(),
         }),
         Answer::Connected(store) => json!({"store": store.to_string_lossy()}),
-        Answer::Stored { key, epoch } => json!({"key": key, "epoch": epoch}),
-        Answer::Value { key, value } => {
-            let (name, text) = value_field(value);
-            fields([
+        Answer::Value { key, entry } => {
+            let (name, text) = value_field(&entry.value);
+            let mut fields = fields([
                 ("key", json!(key)),
-                ("value_length", json!(value.len())),
+                ("epoch", json!(entry.epoch)),
+                ("type", json!(entry.value_type.name())),
+                ("value_length", json!(entry.value.len())),
                 (name, json!(text)),
-            ])
-            .into()
+            ]);
+            if let (ValueType::BigInt | ValueType::BigUint, Some(number)) =
+                (entry.value_type, number_of(&entry.value, entry.value_type))
+            {
+                fields.insert("number".into(), number);
+            }
+            fields.into()
         }
-        Answer::Head { key, slot } => json!({
+        Answer::Values(values) => values
+            .iter()
+            .map(|(key, value)| match value {
+                Some(value) => {
+                    let (name, text) = value_field(value);
+                    fields([
+                        ("key", json!(key)),
+                        ("value_length", json!(value.len())),
+                        (name, json!(text)),
+                    ])
+                }
+                None => fields([("key", json!(key)), ("value", Value::Null)]),
+            })
+            .collect(),
+        Answer::Head { key, slot, labels } => json!({
             "hash": slot.hash,
             "epoch": slot.epoch,
             "val_off": slot.value_offset,
             "val_len": slot.value_bytes,
             "key": key,
+            "type": slot.value_type.name(),
+            "ttl_ms": ttl_ms(slot.ttl),
+            "pinned": slot.is_pinned,
+            "labels": labels,
         }),
         Answer::Deleted { key, value_bytes } => json!({"key": key, "value_length": value_bytes}),
-        Answer::Listing(entries) => entries.iter().map(entry_fields).collect(),
-        Answer::Imported { keys } => json!({"keys": keys}),
+        Answer::Listing { entries, labels } => entries.iter().map(|entry| listed_fields(entry, labels)).collect(),
+        Answer::LongListing { slots, labels } => {
+            slots.iter().map(|(key, slot)| long_fields(key, slot, labels)).collect()
+        }
+        Answer::Labelled { key, labels } => json!({"key": key, "labels": labels}),
+        Answer::LabelNames(labels) => labels
+            .named()
+            .iter()
+            .map(|(number, name)| json!({"number": number, "name": name}))
+            .collect(),
+        Answer::Imported(Imported { keys, expired }) => json!({"keys": keys, "expired": expired}),
         Answer::Saved(file) => json!({"file": file.to_string_lossy()}),
         Answer::Removed(store) => json!({"store": store.to_string_lossy()}),
         Answer::Purged { slots } => json!({"slots": slots}),
@@ -504,8 +683,7 @@ fn json_of(answer: &Answer) -> Value {
             json!({"found": report_json(&reports.found), "left": report_json(&reports.left)})
         }
         Answer::Header(header) => header_json(header),
-        Answer::AutoVacuum { on, .. } => json!({"auto_vacuum": u8::from(*on)}),
-        Answer::Event { event, .. } => {
+        Answer::Event { event, with_offset, .. } => {
             let mut fields = fields([
                 ("key", json!(&*event.key)),
                 ("epoch", json!(event.epoch)),
@@ -514,6 +692,9 @@ fn json_of(answer: &Answer) -> Value {
             ]);
             if let Some(value) = &event.value {
                 let (name, text) = value_field(value);
+                if *with_offset {
+                    fields.insert("offset".into(), json!(event.offset));
+                }
                 fields.insert("value_length".into(), json!(value.len()));
                 fields.insert(name.into(), json!(text));
             }
@@ -522,7 +703,7 @@ fn json_of(answer: &Answer) -> Value {
         Answer::Change { change, time } => {
             let mut fields = Map::new();
             if let Some(time) = time {
-                let text = humantime::format_rfc3339_micros(*time).to_string();
+                let text = timestamp(*time);
                 fields.insert("time".into(), json!(text));
             }
             let (kind, sequence, key) = change_parts(change);
@@ -538,7 +719,7 @@ fn json_of(answer: &Answer) -> Value {
             fields.into()
         }
         Answer::Rates(rates) => json!({
-            "time": humantime::format_rfc3339_micros(rates.time).to_string(),
+            "time": timestamp(rates.time),
             "changes_per_second": rates.changes_per_second,
             "changes": rates.changes,
             "keys": rates.keys,
@@ -553,7 +734,7 @@ fn json_of(answer: &Answer) -> Value {
             .map(|(number, line)| json!({"number": number, "line": line}))
             .collect(),
         Answer::Text(text) => json!(text),
-        Answer::Help { about, .. } => about.clone(),
+        Answer::Told { about, .. } => about.clone(),
         Answer::Pages(directory) => json!({"dir": directory.to_string_lossy()}),
         Answer::ExportStart { .. } | Answer::ExportedKey { .. } | Answer::ExportEnd | Answer::Clear => Value::Null,
     }

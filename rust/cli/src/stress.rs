@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use splinter::{Error, OpenOptions, Store};
+use splinter::{Error, Store};
 
 use crate::failure::{Code, Failure};
 use crate::output::shown;
+use crate::session::{Kind, Session};
 use crate::signals::{Interrupts, Terminations};
 
 /// Key, version and length before the pattern, the checksum behind it.
@@ -24,7 +25,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// One process writes, many read, and every value is verified: a torn, mixed or outdated value ends it with exit code 1.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StressArgs {
-    /// The store to create for it, which must not exist [default: splinter_stress_PID]
+    /// The store to create for it, which must not exist [default: one without a name; splinter_stress_PID with --keep]
     #[arg(value_name = "STORE")]
     pub(crate) store: Option<PathBuf>,
     /// How many threads read
@@ -82,7 +83,7 @@ struct Counters {
     integrity_failures: AtomicU64,
 }
 
-/// A store of the test's own, removed when it ends, however it ends.
+/// A store of the test's own, removed when it ends, unless it is to be kept or has no name.
 struct Own<'a> {
     path: &'a Path,
     keep: bool,
@@ -97,8 +98,8 @@ impl Drop for Own<'_> {
     }
 }
 
-/// Runs the torture in a store that it creates: in shared memory if `memory` says so, else in a file.
-pub(crate) fn run(args: &StressArgs, memory: bool, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+/// Runs the torture in a store that it creates: in shared memory or a file, as the session says.
+pub(crate) fn run(args: &StressArgs, session: &Session, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     if (args.max_value as usize) < FRAME_BYTES {
         return Err(Failure::usage(format!("--max-value must be at least {FRAME_BYTES}")));
     }
@@ -112,14 +113,21 @@ pub(crate) fn run(args: &StressArgs, memory: bool, json: bool, out: &mut dyn Wri
         .unwrap_or_else(|| format!("splinter_stress_{}", std::process::id()).into());
     // Obeyed once the store is removed.
     let terminations = Terminations::catch()?;
-    let store = OpenOptions::new()
-        .memory(memory)
-        .slots(slots)
-        .max_value_bytes(args.max_value)
-        .create(name)?;
+    let options = session.options().slots(slots).max_value_bytes(args.max_value);
+    // All threads share one handle, so nobody needs its name: without one, nothing is left even of a test that is killed.
+    let is_nameless = args.store.is_none() && !args.keep;
+    let store = if is_nameless && session.kind() == Kind::Memory {
+        options.anonymous()
+    } else {
+        options.create(&name)
+    };
+    let store = store.map_err(|error| session.about(&name, &error))?;
+    if is_nameless && session.kind() == Kind::File {
+        Store::remove(store.path())?;
+    }
     let _own = Own {
         path: store.path(),
-        keep: args.keep,
+        keep: args.keep || is_nameless,
     };
     let interrupts = Interrupts::catch()?;
     let figures = torture(args, &store, || interrupts.came() || terminations.came())?;

@@ -10,9 +10,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use serde_json::{Value, json};
+use splinter::ValueType;
 
 use crate::failure::Failure;
 use crate::latency::LatencyArgs;
+use crate::parse;
 use crate::stress::StressArgs;
 use crate::top::TopArgs;
 
@@ -151,14 +153,8 @@ pub(crate) enum Command {
     /// Store a value under a key
     ///
     /// "-" reads the value from the standard input: any bytes, to its end. A value that begins as an option of this command
-    /// does, stands behind "--".
-    Set {
-        /// The key
-        key: String,
-        /// The value, or "-"
-        #[arg(allow_hyphen_values = true)]
-        value: OsString,
-    },
+    /// does, stands behind "--". If a condition does not hold, nothing is changed, and the exit code is 11.
+    Set(SetArgs),
     /// Print the value of a key, with its length before it
     ///
     /// A terminal gets control characters spelt out, as \x1b, and a pipe or a file the bytes as they are. With --raw both
@@ -166,6 +162,25 @@ pub(crate) enum Command {
     Get {
         /// The key
         key: String,
+        /// Print the number that 8 bytes are: with a sign if the key's type is bigint
+        #[arg(long, conflicts_with = "raw")]
+        number: bool,
+    },
+    /// Store several values, one after the other
+    ///
+    /// Others may see some of them before the rest. A value is taken as it is, "-" too, so options stand before the keys.
+    Mset {
+        /// Keys, each with its value behind it
+        #[arg(required = true, num_args = 2.., value_names = ["KEY", "VALUE"], allow_hyphen_values = true)]
+        entries: Vec<OsString>,
+    },
+    /// Print the values of several keys, each behind its key
+    ///
+    /// The exit code is 3 if one of them does not exist; the others are printed all the same.
+    Mget {
+        /// The keys
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
     },
     /// Print how a key is stored
     Head {
@@ -176,11 +191,111 @@ pub(crate) enum Command {
     Unset {
         /// The key
         key: String,
+        /// Only if it has this epoch; else the exit code is 11
+        #[arg(long, value_name = "N")]
+        if_epoch: Option<u64>,
     },
+    /// Put bytes behind a value, and print its new length
+    ///
+    /// A key that does not exist is made. It keeps its time to live, type and labels.
+    Append {
+        /// The key
+        key: String,
+        /// What comes behind its value, or "-" for the standard input
+        #[arg(allow_hyphen_values = true)]
+        value: OsString,
+    },
+    /// Add to a number, and print the sum
+    ///
+    /// Numbers have 64 bits and are stored in 8 bytes, little-endian; a key that does not exist is 0. No other process sees or
+    /// changes anything in between. The exit code is 1 if the value is no number, and 11 if --checked finds no room.
+    Add(SumArgs),
+    /// Subtract from a number, and print the difference
+    ///
+    /// As for add.
+    Sub(SumArgs),
+    /// Keep the bits of a number that are in a mask, and print the new number
+    ///
+    /// As for add.
+    And(BitsArgs),
+    /// Set the bits of a number that are in a mask, and print the new number
+    ///
+    /// As for add.
+    Or(BitsArgs),
+    /// Invert the bits of a number that are in a mask, and print the new number
+    ///
+    /// As for add.
+    Xor(BitsArgs),
+    /// Invert all bits of a number, and print the new number
+    ///
+    /// As for add.
+    Not {
+        /// The key
+        key: String,
+        /// As for add
+        #[arg(long)]
+        signed: bool,
+    },
+    /// Give a key so long to live, from now on
+    ///
+    /// It is gone for everybody then, by the clock of the machine. A later set without --keep-ttl lets it live for ever.
+    Expire {
+        /// The key
+        key: String,
+        /// How long: seconds, or with a unit, as 250ms, 10s, 1.5h or 7d
+        #[arg(value_parser = parse::duration)]
+        duration: Duration,
+    },
+    /// Let a key live for ever
+    Persist {
+        /// The key
+        key: String,
+    },
+    /// Print how long a key has yet to live, or "forever"
+    Ttl {
+        /// The key
+        key: String,
+    },
+    /// Free the room of all keys whose time is up, whatever the prefix, and tell those who watch
+    ///
+    /// Nobody can read such keys, with or without this.
+    Sweep(SweepArgs),
+    /// Keep a key from being evicted when the store is full
+    Pin {
+        /// The key
+        key: String,
+    },
+    /// Take a pin away
+    Unpin {
+        /// The key
+        key: String,
+    },
+    /// Print the type of a key's value, or change it
+    ///
+    /// A change is a new version of the same bytes.
+    Type {
+        /// The key
+        key: String,
+        /// What it is from now on
+        #[arg(value_name = "TYPE", value_parser = parse::value_type())]
+        value_type: Option<ValueType>,
+    },
+    /// Print the labels of a key, one a line, or change them
+    ///
+    /// All changes are one step. Options stand before the labels; "--" before them takes all that follows as labels, as in
+    /// "label KEY -- -up".
+    Label(LabelArgs),
+    /// Print the names of labels
+    Labels,
     /// List the keys, the last changed first
     List {
         /// Only keys that this regular expression finds something in, behind the prefix if there is one
         regex: Option<String>,
+        #[command(flatten)]
+        labelled: Labelled,
+        /// With types, times to live, pins and labels
+        #[arg(long)]
+        long: bool,
     },
     /// Print the keys as JSON, with their values if asked for
     ///
@@ -188,13 +303,16 @@ pub(crate) enum Command {
     Export {
         /// As for list. "json" alone means all keys
         regex: Option<String>,
-        /// With the values: as text, or in base64 where they are none
+        /// With the values, as text or in base64 where they are none, and with types, labels, pins and when they expire
         #[arg(long)]
         values: bool,
+        #[command(flatten)]
+        labelled: Labelled,
     },
     /// Set the keys that "export --values" wrote
     ///
-    /// The keys are those of the file, whatever the prefix. Keys that the file does not have stay as they are.
+    /// The keys are those of the file, whatever the prefix. Keys that the file does not have stay as they are. Those whose
+    /// time is up are left out. Labels go by their names.
     Import {
         /// The file, or "-" for the standard input
         #[arg(value_hint = ValueHint::FilePath)]
@@ -282,6 +400,104 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// The key
+    pub(crate) key: String,
+    /// The value, or "-"
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) value: OsString,
+    #[command(flatten)]
+    pub(crate) condition: ConditionArgs,
+    /// How long it is to live: seconds, or with a unit, as 250ms, 10s, 1.5h or 7d [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, conflicts_with = "keep_ttl")]
+    pub(crate) ttl: Option<Duration>,
+    /// It lives as long as it would have
+    #[arg(long)]
+    pub(crate) keep_ttl: bool,
+    /// What the value is [default: as before]. Of bigint and biguint VALUE is a number, stored in 8 bytes
+    #[arg(long = "type", value_name = "TYPE", value_parser = parse::value_type())]
+    pub(crate) value_type: Option<ValueType>,
+}
+
+/// What must be there.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ConditionArgs {
+    /// Only if there is no such key
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+    /// Only if there is such a key
+    #[arg(long)]
+    pub(crate) if_present: bool,
+    /// Only if the key has this epoch, which "get --json" and "head" tell. 0: only if there is none
+    #[arg(long, value_name = "N")]
+    pub(crate) if_epoch: Option<u64>,
+}
+
+/// Numbers that are added or subtracted.
+#[derive(Debug, Args)]
+pub(crate) struct SumArgs {
+    /// The key
+    pub(crate) key: String,
+    /// By how much
+    #[arg(value_name = "N", default_value = "1", value_parser = parse::number, allow_negative_numbers = true)]
+    pub(crate) by: i128,
+    /// Numbers can be below 0. Without this they can if the key's type is bigint
+    #[arg(long)]
+    pub(crate) signed: bool,
+    /// Fail where the number has no room, instead of going on at the other end
+    #[arg(long)]
+    pub(crate) checked: bool,
+}
+
+/// Bits that are taken together.
+#[derive(Debug, Args)]
+pub(crate) struct BitsArgs {
+    /// The key
+    pub(crate) key: String,
+    /// Bits: a number, also as 0xff or 0b101
+    #[arg(value_parser = parse::number, allow_negative_numbers = true)]
+    pub(crate) mask: i128,
+    /// As for add
+    #[arg(long)]
+    pub(crate) signed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Go on, until Ctrl-C, and print what was found whenever it was something
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Time between two sweeps [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, requires = "follow")]
+    pub(crate) interval: Option<Duration>,
+    /// End after so many lines
+    #[arg(long, value_name = "N", requires = "follow")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabelArgs {
+    /// The key
+    #[arg(required_unless_present = "name")]
+    pub(crate) key: Option<String>,
+    /// Labels that it gets, or loses with - before them: names, or numbers from 0 to 63
+    #[arg(value_name = "LABEL", allow_hyphen_values = true)]
+    pub(crate) labels: Vec<String>,
+    /// Name a label, instead; an empty name takes the old one away
+    #[arg(long, num_args = 2, value_names = ["N", "NAME"], conflicts_with_all = ["key", "labels"])]
+    pub(crate) name: Option<Vec<String>>,
+}
+
+/// Which keys, by their labels.
+#[derive(Debug, Args)]
+pub(crate) struct Labelled {
+    /// Only keys with this label: its name or number. Given several times: with all of them
+    #[arg(long = "label", value_name = "LABEL")]
+    pub(crate) labels: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Its name, or path [default: splinter_debug]
     #[arg(value_hint = ValueHint::FilePath)]
@@ -316,13 +532,16 @@ impl InitArgs {
     }
 }
 
+/// Settings of a store, and what they can be.
+pub(crate) const SETTINGS: [(&str, &[&str]); 2] = [("av", &["0", "1"]), ("eviction", &["none", "ttl", "lru"])];
+
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
-    /// The setting: av, whether replaced and deleted bytes are zeroed
-    #[arg(value_parser = ["av"])]
+    /// The setting: av, whether replaced and deleted bytes are zeroed; eviction, what goes when the store is full
+    #[arg(value_parser = SETTINGS.map(|(name, _)| name))]
     pub(crate) setting: Option<String>,
-    /// Its new value: 0 or 1
-    #[arg(value_parser = ["0", "1"])]
+    /// Its new value: of av 0 or 1; of eviction none, ttl (what is due soonest) or lru (what was not used for long)
+    #[arg(value_parser = SETTINGS.iter().flat_map(|(_, values)| *values).copied().collect::<Vec<_>>())]
     pub(crate) value: Option<String>,
 }
 
@@ -337,6 +556,11 @@ pub(crate) struct WatchArgs {
     /// All keys
     #[arg(long, conflicts_with_all = ["keys", "glob"])]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) labelled: Labelled,
+    /// Of a value that was only appended to, print what was appended
+    #[arg(long)]
+    pub(crate) appended: bool,
     /// Print first what exists
     #[arg(long)]
     pub(crate) initial: bool,
@@ -354,8 +578,8 @@ pub(crate) struct WatchArgs {
     pub(crate) timeout_ms: Option<u64>,
     /// Run a command of the shell for each change, instead of printing it
     ///
-    /// It finds SPLINTER_KEY, SPLINTER_EPOCH and SPLINTER_KIND (set, unset or expired) in its environment, and the value on
-    /// its standard input.
+    /// It finds SPLINTER_KEY, SPLINTER_EPOCH and SPLINTER_KIND (set, unset, expired or evicted) in its environment, and the
+    /// value on its standard input. With --appended, SPLINTER_OFFSET says where in the whole value that begins.
     #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) exec: Option<String>,
 }

@@ -140,12 +140,14 @@ impl<'a> Model<'a> {
 
     fn note(&mut self, change: Change) {
         match change {
-            Change::Set { key, epoch, .. } => {
+            Change::Set { key, epoch, .. } | Change::Appended { key, epoch, .. } => {
                 self.end_resync();
                 self.written(key, epoch);
             }
             Change::Current { key, epoch, .. } => self.written(key, epoch),
-            Change::Unset { key, epoch, .. } | Change::Expired { key, epoch, .. } => {
+            Change::Unset { key, epoch, .. }
+            | Change::Expired { key, epoch, .. }
+            | Change::Evicted { key, epoch, .. } => {
                 self.end_resync();
                 // What was listed later is younger.
                 if self.keys.get(&key).is_some_and(|known| known.epoch < epoch) {

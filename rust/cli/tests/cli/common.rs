@@ -200,7 +200,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn start(command: CommandBuilder, columns: u16) -> Self {
         let size = PtySize {
-            rows: 50,
+            rows: 100,
             cols: columns,
             pixel_width: 0,
             pixel_height: 0,
@@ -211,7 +211,7 @@ impl Terminal {
         let mut reader = pair.master.try_clone_reader().unwrap();
         let shown = Arc::new((
             Mutex::new(Shown {
-                screen: vt100::Parser::new(NonZero::new(50).unwrap(), NonZero::new(columns).unwrap(), 0),
+                screen: vt100::Parser::new(NonZero::new(100).unwrap(), NonZero::new(columns).unwrap(), 0),
                 bytes: Vec::new(),
                 has_ended: false,
             }),

@@ -67,7 +67,7 @@ fn wrong_arguments_are_usage_errors() {
     }
     place.line("watch").fails(
         1,
-        "watch: nothing to watch; name a key, or give --prefix, --glob or --all",
+        "watch: nothing to watch; name a key, or give --prefix, --glob, --label or --all",
     );
     let done = place.line("list (");
     assert_eq!(done.code, 1);
@@ -116,6 +116,20 @@ fn without_a_store_nothing_is_connected() {
         "export",
         "watch key",
         "stat",
+        "mget key",
+        "mset key value",
+        "append key value",
+        "add key",
+        "not key",
+        "expire key 1",
+        "persist key",
+        "ttl key",
+        "sweep",
+        "pin key",
+        "unpin key",
+        "type key",
+        "label key",
+        "labels",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let message = "not connected; name a store with --use or SPLINTER_DEFAULT_STORE";
@@ -135,11 +149,18 @@ fn without_a_store_nothing_is_connected() {
 #[test]
 fn a_missing_key_has_a_code_of_its_own() {
     let place = Place::with_store();
-    for command in ["get", "head", "unset"] {
+    for command in [
+        "get", "head", "unset", "persist", "ttl", "pin", "unpin", "type", "label",
+    ] {
         for format in ["", "--json", "--raw"] {
             let message = format!("{command}: there is no key \"nope\"; \"list\" shows the keys");
             place.line(&format!("{format} {command} nope")).fails(3, &message);
         }
+    }
+    for line in ["expire nope 1", "type nope text", "label nope 1", "get nope --number"] {
+        let command = line.split(' ').next().unwrap();
+        let message = format!("{command}: there is no key \"nope\"; \"list\" shows the keys");
+        place.line(line).fails(3, &message);
     }
     place
         .run(&["get", "a\x1b[2J\nb"])
@@ -153,7 +174,8 @@ fn a_full_store_and_what_is_too_large() {
     place.line("set key 1234").prints("");
     place.line("set other 1").fails(
         4,
-        "set: the store is full: all 1 slots hold keys; unset keys, or create a store with more slots",
+        "set: the store is full: all 1 slots hold keys; unset keys, set \"config eviction\", \
+         or create a store with more slots",
     );
     let larger = "\"init --maxlen\" makes a store for longer ones";
     place.line("set key 12345").fails(

@@ -194,7 +194,7 @@ fn changes_are_printed_as_they_were_made() {
     for line in ["set a 1", "set b 2", "set a 3"] {
         place.line(line).prints("");
     }
-    let row = |sequence, kind, epoch, key| format!("{sequence:>10}  {kind:<8}  {epoch:>10}  {key}\n");
+    let row = |sequence, kind, epoch, key| format!("{sequence:>10}  {kind:<10}  {epoch:>10}  {key}\n");
     let rows = [row(0, "set", 2, "a"), row(1, "set", 2, "b"), row(2, "set", 4, "a")];
     place.line("changes").prints(&rows.concat());
     place.line("changes --from 1").prints(&rows[1..].concat());
@@ -319,9 +319,131 @@ fn stat_prints_rates() {
     let json = place.line("stat --interval 0.01 --count 1 --json");
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["watches"], 1);
-    assert_eq!(watch.end().code, 0);
+    assert_eq!(watch.interrupt().code, 0);
     let mut stat = Following::start(&place, &["stat", "--interval", "0.01"]);
     assert!(stat.line().contains("changes/s"));
     let done = stat.interrupt();
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_watch_prints_what_was_appended_alone_if_it_is_told_to() {
+    let place = Place::with_store();
+    place.line("set log ab").prints("");
+    let mut watch = Following::start(
+        &place,
+        &["watch", "log", "--appended", "--initial", "--count", "4", "--json"],
+    );
+    let mut next = || {
+        let event = watch.json();
+        (event["value"].clone(), event["offset"].as_u64())
+    };
+    assert_eq!(next(), ("ab".into(), Some(0)));
+    place.line("append log cd").prints("4\n");
+    assert_eq!(next(), ("cd".into(), Some(2)));
+    place.line("append log e").prints("5\n");
+    assert_eq!(next(), ("e".into(), Some(4)));
+    place.line("set log new").prints("");
+    assert_eq!(next(), ("new".into(), Some(0)));
+    watch.end().prints("");
+}
+
+#[test]
+fn tokens_that_are_appended_come_out_of_a_raw_watch_one_after_the_other() {
+    let place = Place::with_store();
+    let words = ["watch", "log", "--appended", "--count", "3", "--initial"];
+    place.line("append log one,").prints("4\n");
+    let mut watch = Following::start(&place, &words);
+    assert_eq!(watch.line(), "4:one,");
+    place.line("append log two,").prints("8\n");
+    assert_eq!(watch.line(), "4:two,");
+    place.line("append log three").prints("13\n");
+    watch.end().prints("5:three\n");
+    place
+        .line("watch log --appended --initial --oneshot --raw")
+        .prints("one,two,three");
+    let exec = [
+        "watch",
+        "log",
+        "--appended",
+        "--initial",
+        "--oneshot",
+        "--exec",
+        "echo $SPLINTER_KIND $SPLINTER_OFFSET",
+    ];
+    place.run(&exec).prints("set 0\n");
+}
+
+#[test]
+fn a_watch_follows_the_keys_with_a_label() {
+    let place = Place::with_store();
+    place.line("label --name 3 red").prints("");
+    place.line("mset a 1 b 2 c 3").prints("");
+    place.line("label a red").prints("red\n");
+    let mut watch = Following::start(&place, &["watch", "--label", "red", "--initial", "--count", "3"]);
+    assert_eq!(watch.line(), "a 1:1");
+    place.line("set b 22").prints("");
+    // One that gets the label counts as changed.
+    place.line("label c 3").prints("red\n");
+    assert_eq!(watch.line(), "c 1:3");
+    place.line("set a 4").prints("");
+    watch.end().prints("a 1:4\n");
+}
+
+#[test]
+fn every_kind_of_change_has_a_name() {
+    let place = Place::new();
+    assert_eq!(place.splinterctl(&["init", &place.store, "2", "8"]).code, 0);
+    // Names of keys that are gone are known only to those who were there.
+    let mut changes = Following::start(&place, &["changes", "--follow", "--count", "7", "--json"]);
+    let mut of_b = Following::start(&place, &["changes", "--follow", "--count", "1", "-p", "b"]);
+    let mut monitor = Following::start(&place, &["monitor", "--count", "3", "--json"]);
+    let mut watch = Following::start(&place, &["watch", "n", "--count", "2"]);
+    let store = splinter::OpenOptions::new().memory(true).open(&place.store).unwrap();
+    until("all have begun", || {
+        store
+            .attached()
+            .unwrap()
+            .iter()
+            .map(|handle| handle.watches)
+            .sum::<u32>()
+            == 4
+    });
+    for line in [
+        "set a 1",
+        "append a 2",
+        "expire a 1h",
+        "add n",
+        "config eviction lru",
+        "pin a",
+    ] {
+        assert_eq!(place.line(line).code, 0, "{line}");
+    }
+    assert_eq!(watch.line(), "8:\u{1}\0\0\0\0\0\0\0");
+    place.line("set b 1").prints("");
+    for (kind, key) in [
+        ("set", "a"),
+        ("appended", "a"),
+        ("attributes", "a"),
+        ("set", "n"),
+        ("attributes", "a"),
+        ("evicted", "n"),
+        ("set", "b"),
+    ] {
+        let change = changes.json();
+        assert_eq!((&change["kind"], &change["key"]), (&kind.into(), &key.into()));
+    }
+    changes.end().prints("");
+    assert!(of_b.line().contains("  set  "));
+    of_b.end().prints("");
+    assert_eq!(watch.line(), "evicted");
+    watch.end().prints("");
+    for kind in ["set", "appended", "attributes"] {
+        let change = monitor.json();
+        assert_eq!(change["kind"], kind);
+        assert!(change["time"].is_string());
+    }
+    monitor.end().prints("");
+    let row = format!("{:>10}  {:<10}  {:>10}  a\n", 2, "attributes", 4);
+    assert!(place.line("changes").stdout.contains(&row));
 }

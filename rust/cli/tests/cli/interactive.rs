@@ -47,7 +47,7 @@ fn a_session_from_the_banner_to_the_end() {
     assert_eq!(ask("get \"fo\"o", &prompt), "12:hello, world");
     assert_eq!(
         ask("get foo --json", &prompt),
-        "{\"key\":\"foo\",\"value_length\":12,\"value\":\"hello, world\"}"
+        "{\"key\":\"foo\",\"epoch\":2,\"type\":\"void\",\"value_length\":12,\"value\":\"hello, world\"}"
     );
     let failed = |code: u8| format!("{code} : {prompt}");
     assert_eq!(
@@ -221,6 +221,22 @@ fn commands_flags_and_live_keys_are_completed() {
     terminal.expect_last(&format!("{prompt} help completions"));
     terminal.send("\x15completions fi\t");
     terminal.expect_last(&format!("{prompt} completions fish"));
+    place.line("label --name 3 red").prints("");
+    for (typed, completed) in [
+        ("type sensor/one te", "type sensor/one text"),
+        ("set key {} --type js", "set key {} --type json"),
+        ("config ev", "config eviction"),
+        ("config eviction l", "config eviction lru"),
+        ("label sensor/one +r", "label sensor/one +red"),
+        ("label sensor/one -r", "label sensor/one -red"),
+        ("list --label r", "list --label red"),
+        ("expire sensor/o", "expire sensor/one"),
+        ("mget sensor/one sensor/th", "mget sensor/one sensor/three"),
+    ] {
+        terminal.send(&format!("\x15{typed}\t"));
+        // A hint may follow.
+        terminal.expect(&format!("{prompt} {completed}"));
+    }
     terminal.send("\x15get one -p sensor/\r");
     terminal.expect("10:sensor/one\n\n");
     terminal.send("\x04");
@@ -236,6 +252,12 @@ fn hints_tell_what_comes_next() {
     terminal.expect_last(&format!("{prompt} set KEY VALUE"));
     terminal.send(" key");
     terminal.expect_last(&format!("{prompt} set key VALUE"));
+    terminal.send("\x15expire ");
+    terminal.expect_last(&format!("{prompt} expire KEY DURATION"));
+    terminal.send("\x15label ");
+    terminal.expect_last(&format!("{prompt} label [KEY] [LABEL...]"));
+    terminal.send("\x15add ");
+    terminal.expect_last(&format!("{prompt} add KEY [N]"));
     terminal.send("\x15uns");
     terminal.expect_last(&format!("{prompt} unset KEY"));
     assert!(contains(&terminal.bytes(), b"\x1b[2m"), "hints are dimmed");

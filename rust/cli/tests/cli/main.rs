@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: transcripts of every command, one-shot, through pipes and in a terminal.
 
+mod attributes;
 mod common;
 mod errors;
 mod follow;
@@ -9,3 +10,4 @@ mod measure;
 mod oneshot;
 mod readme;
 mod transfer;
+mod values;

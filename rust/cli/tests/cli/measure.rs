@@ -102,9 +102,13 @@ fn stress_prints_figures_for_people_and_nothing_if_it_is_to_be_quiet() {
 fn stress_makes_a_store_of_the_kind_that_is_asked_for_and_touches_none_that_exists() {
     let place = Place::with_store();
     place.line("set key value").prints("");
-    place
-        .line(&format!("stress {} --duration-ms 1", place.store))
-        .fails(10, "stress: the store exists already; choose another name");
+    place.line(&format!("stress {} --duration-ms 1", place.store)).fails(
+        10,
+        &format!(
+            "stress: \"{}\" exists already and was left as it is; choose another name",
+            place.store
+        ),
+    );
     place.line("get key").prints("5:value\n\n");
     let stress = |keep: &str| {
         let words = [
@@ -160,6 +164,24 @@ fn stress_that_is_interrupted_says_what_it_came_to_and_leaves_nothing() {
         if code == 0 {
             assert_eq!(json_of(&done)["integrity_failures"], 0);
         }
+    }
+}
+
+#[test]
+fn stress_without_a_name_leaves_nothing_even_if_it_is_killed() {
+    let place = Place::new();
+    for program in ["splinterctl", "splinterpctl"] {
+        let mut child = place.start(program, &["stress", "--duration-ms", "3600000"], Stdio::null());
+        let threads = format!("/proc/{}/task", child.id());
+        // The writer and the readers start once it has its store.
+        until("it has started", || {
+            Path::new(&threads).read_dir().unwrap().count() >= 6
+        });
+        let name = format!("splinter_stress_{}", child.id());
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(!Path::new("/dev/shm").join(&name).exists());
+        assert!(!place.path(&name).exists());
     }
 }
 

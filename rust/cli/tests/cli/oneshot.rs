@@ -93,7 +93,13 @@ fn keys_are_set_shown_and_deleted() {
     let lines: Vec<_> = head.stdout.lines().collect();
     assert!(lines[0].starts_with("hash:     ") && lines[2].starts_with("val_off:  "));
     assert_eq!((lines[1], lines[3]), ("epoch:    2", "val_len:  12"));
-    assert_eq!((&lines[4..], head.code), (&["key:      foo", ""][..], 0));
+    assert_eq!(lines[4], "key:      foo");
+    // What the original has not, below what it has.
+    assert_eq!(
+        lines[5..],
+        ["type:     void", "ttl:      forever", "pinned:   no", "labels:", ""]
+    );
+    assert_eq!(head.code, 0);
     place.line("unset foo").prints("12 bytes deleted.\n");
     place.line("set minus -5").prints("");
     place.line("set dashes -- --json").prints("");
@@ -112,10 +118,13 @@ fn json_has_one_document_for_each_command() {
         assert_eq!(done.stdout.lines().count(), 1, "{line}");
         json_of(&done.stdout)
     };
-    assert_eq!(run("--json set foo bar"), json!({"key": "foo", "epoch": 2}));
+    assert_eq!(
+        run("--json set foo bar"),
+        json!({"key": "foo", "written": true, "epoch": 2})
+    );
     assert_eq!(
         run("get foo --json"),
-        json!({"key": "foo", "value_length": 3, "value": "bar"})
+        json!({"key": "foo", "epoch": 2, "type": "void", "value_length": 3, "value": "bar"})
     );
     let head = run("head --json foo");
     assert_eq!(
@@ -125,7 +134,7 @@ fn json_has_one_document_for_each_command() {
     assert!(head["hash"].is_u64() && head["val_off"].is_u64());
     assert_eq!(
         run("list --json"),
-        json!([{"key": "foo", "epoch": 2, "value_length": 3}])
+        json!([{"key": "foo", "epoch": 2, "value_length": 3, "type": "void", "labels": []}])
     );
     assert_eq!(run("unset foo --json"), json!({"key": "foo", "value_length": 3}));
     assert_eq!(run("config av 0 --json"), json!({"auto_vacuum": 0}));
@@ -139,7 +148,7 @@ fn json_has_one_document_for_each_command() {
     assert_eq!(json_of(&used.stdout), json!({"store": place.store}));
     let bytes = place.fed("splinterctl", &["set", "bytes", "-"], b"\xff\x00");
     assert!(bytes.status.success());
-    let value = json!({"key": "bytes", "value_length": 2, "value_base64": "/wA="});
+    let value = json!({"key": "bytes", "epoch": 6, "type": "void", "value_length": 2, "value_base64": "/wA="});
     assert_eq!(run("get bytes --json"), value);
 }
 
@@ -207,7 +216,7 @@ fn the_prefix_holds_for_every_command_alike() {
     with("ns/", &["get", "key"]).prints("5:value\n\n");
     with("wrong/", &["--prefix", "ns/", "get", "key"]).prints("5:value\n\n");
     with("ns/", &["list", "--raw"]).prints("ns/key\n");
-    assert!(with("ns/", &["head", "key"]).stdout.ends_with("key:      ns/key\n\n"));
+    assert!(with("ns/", &["head", "key"]).stdout.contains("\nkey:      ns/key\n"));
     with("ns/", &["watch", "key", "--initial", "--oneshot"]).prints("5:value\n");
     with("ns/", &["watch", "--glob", "k*", "--initial", "--oneshot"]).prints("ns/key 5:value\n");
     let export = json_of(&with("ns/", &["export", "^k"]).stdout);
@@ -444,5 +453,5 @@ fn a_purge_leaves_nothing_of_what_was_replaced() {
     }
     place.line("purge").prints("2 slots purged.\n");
     place.line("purge --json").prints("{\"slots\":0}\n");
-    place.line("get key").prints("10:secret-two\n");
+    place.line("get key").prints("10:secret-two\n\n");
 }

@@ -71,7 +71,7 @@ fn an_import_reads_what_an_export_wrote() {
     let done: Done = place
         .fed("splinterctl", &["--json", "import", "-"], &export.stdout)
         .into();
-    done.prints("{\"keys\":5}\n");
+    done.prints("{\"keys\":5,\"expired\":0}\n");
 }
 
 #[test]
@@ -179,7 +179,9 @@ fn a_pipe_runs_line_by_line() {
     let done: Done = place
         .fed("splinter_cli", &["--json"], "get foo\nget foo --raw\n")
         .into();
-    done.prints("{\"key\":\"foo\",\"value_length\":12,\"value\":\"hello, world\"}\nhello, world");
+    done.prints(
+        "{\"key\":\"foo\",\"epoch\":2,\"type\":\"void\",\"value_length\":12,\"value\":\"hello, world\"}\nhello, world",
+    );
     let mut nobody = place.program("splinter_cli", &[]);
     let mut child = nobody.stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"list\n").unwrap();
