@@ -5,6 +5,8 @@ import { endingTests } from "./endings.ts";
 import { errorTests } from "./errors.ts";
 import { keyTests } from "./keys.ts";
 import { lifecycleTests } from "./lifecycle.ts";
+import { lookingTests } from "./looking.ts";
+import { operationTests } from "./operations.ts";
 import { processTests } from "./processes.ts";
 import type { Suite } from "./suite.ts";
 import { valueTests } from "./values.ts";
@@ -15,6 +17,8 @@ export function behaviour(suite: Suite): void {
   valueTests(suite);
   keyTests(suite);
   errorTests(suite);
+  operationTests(suite);
+  lookingTests(suite);
   lifecycleTests(suite);
   watchTests(suite);
   changeTests(suite);
