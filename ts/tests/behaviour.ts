@@ -6,6 +6,7 @@ import { errorTests } from "./errors.ts";
 import { keyTests } from "./keys.ts";
 import { lifecycleTests } from "./lifecycle.ts";
 import { lookingTests } from "./looking.ts";
+import { modelTests } from "./model.ts";
 import { operationTests } from "./operations.ts";
 import { processTests } from "./processes.ts";
 import type { Suite } from "./suite.ts";
@@ -19,6 +20,7 @@ export function behaviour(suite: Suite): void {
   errorTests(suite);
   operationTests(suite);
   lookingTests(suite);
+  modelTests(suite);
   lifecycleTests(suite);
   watchTests(suite);
   changeTests(suite);
