@@ -178,17 +178,14 @@ static int32_t scan(struct bytes prefix, bool with_more) {
     putc('[', out);
     while ((filled = spl_scan(store, &cursor, prefix.at, prefix.len, page, sizeof page)) > 0) {
         for (int32_t at = 0; at < filled;) {
-            uint64_t epoch;
-            uint32_t value_len, key_len;
-            memcpy(&epoch, page + at, sizeof epoch);
-            memcpy(&value_len, page + at + 8, sizeof value_len);
-            memcpy(&key_len, page + at + 12, sizeof key_len);
+            struct spl_entry entry;
+            memcpy(&entry, page + at, sizeof entry);
             fputs(separator, out);
             separator = ",";
             if (with_more) putc('[', out);
-            print_hex(page + at + 16, key_len);
-            if (with_more) fprintf(out, ",\"%" PRIu64 "\",%" PRIu32 "]", epoch, value_len);
-            at += (int32_t)((16 + key_len + 7) / 8 * 8);
+            print_hex(page + at + sizeof entry, entry.key_len);
+            if (with_more) fprintf(out, ",\"%" PRIu64 "\",%" PRIu32 "]", entry.epoch, entry.value_len);
+            at += (int32_t)((sizeof entry + entry.key_len + 7) / 8 * 8);
         }
     }
     putc(']', out);
@@ -363,9 +360,9 @@ static bool is_done(const struct follower *f) {
     int32_t filled;
     while ((filled = spl_scan(store, &cursor, NULL, 0, page, sizeof page)) > 0) {
         for (int32_t at = 0; at < filled; missing++) {
-            uint32_t key_len;
-            memcpy(&key_len, page + at + 12, sizeof key_len);
-            at += (int32_t)((16 + key_len + 7) / 8 * 8);
+            struct spl_entry entry;
+            memcpy(&entry, page + at, sizeof entry);
+            at += (int32_t)((sizeof entry + entry.key_len + 7) / 8 * 8);
         }
     }
     return missing == 0;
