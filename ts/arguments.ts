@@ -7,9 +7,9 @@
 import { fileURLToPath } from "node:url";
 import { InvalidArgumentError, KeyInvalidError } from "./errors.ts";
 import { quote } from "./failures.ts";
-import { encodeOptions, Flag, PatternKind, WatchFlag } from "./layout.ts";
+import { Condition, encodeOptions, EVICTIONS, Flag, PatternKind, SetFlag, VALUE_TYPES, WatchFlag } from "./layout.ts";
 import { encode } from "./scratch.ts";
-import type { SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
+import type { EpochCondition, SetOptions, SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
 
 /** What the native library takes for "for ever". */
 const FOR_EVER = 0xffff_ffff;
@@ -95,6 +95,184 @@ export function nativeOptions(kind: number, options: SplinterOptions): Uint8Arra
   });
 }
 
+/** How long a write waits for another, in milliseconds, if nothing is said. */
+const LOCK_TIMEOUT_MS = 1000;
+
+/** No timer of the runtimes runs longer. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The largest time to live: longer than anybody waits, and small enough for every clock. */
+const MAX_TTL_MS = 2 ** 43;
+
+/**
+ * Checks the options that the native library does not take.
+ *
+ * @param options The options.
+ * @returns What a store object needs of them, and the number of the policy of eviction, if there is one.
+ */
+export function settings(
+  options: SplinterOptions,
+): { lockTimeoutMs: number; sweepIntervalMs?: number; policy?: number } {
+  const { lockTimeoutMs = LOCK_TIMEOUT_MS, sweepIntervalMs, eviction: policy, readOnly } = options;
+  if (sweepIntervalMs !== undefined) {
+    integer("sweepIntervalMs", sweepIntervalMs, 1, MAX_TIMER_MS);
+    if (readOnly) throw new InvalidArgumentError(`"sweepIntervalMs" is for those who may write, not with "readOnly"`);
+  }
+  return { lockTimeoutMs, sweepIntervalMs, policy: policy === undefined ? undefined : eviction(policy) };
+}
+
+/**
+ * Checks a policy of eviction.
+ *
+ * @param value The policy.
+ * @returns Its number.
+ */
+export function eviction(value: unknown): number {
+  const number = EVICTIONS.indexOf(value as typeof EVICTIONS[number]);
+  if (number < 0) {
+    throw new InvalidArgumentError(`"eviction" must be one of ${EVICTIONS.join(", ")}, not ${show(value)}`);
+  }
+  return number;
+}
+
+/**
+ * Checks a time to live.
+ *
+ * @param value Milliseconds.
+ * @returns Whole milliseconds, rounded up.
+ */
+export function ttl(value: unknown): number {
+  if (typeof value !== "number" || !(value > 0 && value <= MAX_TTL_MS)) {
+    throw new InvalidArgumentError(
+      `"ttlMs" must be more than 0 milliseconds, and at most ${MAX_TTL_MS}, not ${show(value)}`,
+    );
+  }
+  return Math.ceil(value);
+}
+
+/**
+ * Checks an epoch that is a condition.
+ *
+ * @param value The epoch, or `null` for no key.
+ * @returns The epoch, or 0 for no key.
+ */
+export function epoch(value: unknown): bigint {
+  if (value === null) return 0n;
+  if (typeof value !== "bigint" || BigInt.asUintN(64, value) !== value) {
+    throw new InvalidArgumentError(`"ifEpoch" must be an epoch, which is a bigint, or null, not ${show(value)}`);
+  }
+  return value;
+}
+
+/** A write as the native library takes it. */
+export interface Write {
+  /** Bits of {@linkcode Condition} and {@linkcode SetFlag}. */
+  readonly flags: number;
+  /** The epoch that the key must have, if the flags say that it matters. */
+  readonly epoch?: bigint;
+  /** How long the key lives, if the flags say that it matters. */
+  readonly ttlMs?: number;
+  /** The number of the type, if it was named. */
+  readonly type?: number;
+}
+
+/** The bits of a write that are conditions. */
+export const CONDITIONS = Condition.absent | Condition.present | Condition.epoch;
+
+/**
+ * Checks the options of a write.
+ *
+ * @param options The options.
+ * @returns What the native library takes.
+ */
+export function write(options: SetOptions): Write {
+  const { ttlMs, keepTtl, type, ifEpoch, ifAbsent, ifPresent } = options as
+    & SetOptions
+    & Partial<EpochCondition>
+    & { ifAbsent?: boolean; ifPresent?: boolean };
+  const conditions = (ifEpoch === undefined ? 0 : Condition.epoch) |
+    (truth("ifAbsent", ifAbsent) ? Condition.absent : 0) |
+    (truth("ifPresent", ifPresent) ? Condition.present : 0);
+  // One bit at most.
+  if ((conditions & (conditions - 1)) !== 0) {
+    throw new InvalidArgumentError(`Only one of "ifEpoch", "ifAbsent" and "ifPresent" can be asked for`);
+  }
+  if (truth("keepTtl", keepTtl) && ttlMs !== undefined) {
+    throw new InvalidArgumentError(`Only one of "ttlMs" and "keepTtl" can be asked for`);
+  }
+  const number = type === undefined ? undefined : VALUE_TYPES.indexOf(type);
+  if (number === -1) {
+    throw new InvalidArgumentError(`"type" must be one of ${VALUE_TYPES.join(", ")}, not ${show(type)}`);
+  }
+  return {
+    flags: conditions | (ttlMs === undefined ? 0 : SetFlag.ttl) | (keepTtl ? SetFlag.keepTtl : 0),
+    epoch: ifEpoch === undefined ? undefined : epoch(ifEpoch),
+    ttlMs: ttlMs === undefined ? undefined : ttl(ttlMs),
+    type: number,
+  };
+}
+
+/**
+ * Checks the operand of an operation on numbers.
+ *
+ * @param value The operand.
+ * @param isSigned Whether the numbers have a sign.
+ * @returns The operand.
+ */
+export function operand(value: unknown, isSigned: boolean): bigint {
+  const number = typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : value;
+  if (typeof number !== "bigint" || (isSigned ? BigInt.asIntN(64, number) : BigInt.asUintN(64, number)) !== number) {
+    const range = isSigned ? "-2^63 to 2^63-1" : `0 to 2^64-1, or be "signed"`;
+    throw new InvalidArgumentError(`"operand" must be a bigint or a safe integer from ${range}, not ${show(value)}`);
+  }
+  return number;
+}
+
+/**
+ * Checks what is appended.
+ *
+ * @param data Bytes, or text.
+ * @returns The bytes.
+ */
+export function appendable(data: unknown): Uint8Array {
+  if (typeof data === "string") return encode(data);
+  const bytes = bytesOf(data as StoreValue);
+  if (bytes === null) throw new InvalidArgumentError(`"data" must be a string or bytes, not ${show(data)}`);
+  return attached(bytes);
+}
+
+/**
+ * Checks that a key is a string.
+ *
+ * @param key The key.
+ */
+export function isString(key: unknown): asserts key is string {
+  if (typeof key !== "string") throw new InvalidArgumentError(`Key must be a string, not ${typeof key}`);
+}
+
+/**
+ * Checks that a key has a UTF-8 form.
+ *
+ * @param key The key.
+ */
+export function isWellFormed(key: string): void {
+  if (!key.isWellFormed()) {
+    throw new KeyInvalidError(`Key ${quote(key)} has a lone surrogate, which has no UTF-8 form`);
+  }
+}
+
+/**
+ * Checks a prefix of keys.
+ *
+ * @param value The prefix.
+ * @returns The prefix.
+ */
+export function prefix(value: unknown): string {
+  if (typeof value !== "string") throw new InvalidArgumentError(`"prefix" must be a string`);
+  if (!value.isWellFormed()) throw new KeyInvalidError(`Prefix ${quote(value)} has no UTF-8 form`);
+  return value;
+}
+
 /** A pattern as the native library takes it. */
 export interface Pattern {
   /** One of {@linkcode PatternKind}. */
@@ -111,12 +289,14 @@ export interface Pattern {
  * Checks a pattern of keys.
  *
  * @param value The pattern.
+ * @param before What is before each of the keys.
  * @returns The pattern, encoded.
  */
-export function pattern(value: unknown): Pattern {
+export function pattern(value: unknown, before = ""): Pattern {
   if (typeof value === "string") {
-    if (!/[*?]/.test(value)) return onlyKey(value);
-    return { kind: PatternKind.glob, bytes: utf8(value), shown: `keys like ${quote(value)}` };
+    if (!/[*?]/.test(value)) return onlyKey(before + value);
+    const glob = before.replace(/[*?\\]/g, "\\$&") + value;
+    return { kind: PatternKind.glob, bytes: utf8(glob), shown: `keys like ${quote(glob)}` };
   }
   if (Array.isArray(value)) {
     if (value.length === 0 || !value.every((key) => typeof key === "string")) {
@@ -125,13 +305,18 @@ export function pattern(value: unknown): Pattern {
     // It separates them.
     const bad = value.find((key) => key.includes("\0"));
     if (bad !== undefined) throw new KeyInvalidError(`Key ${quote(bad)} is not valid: it contains NUL`);
-    return { kind: PatternKind.keys, bytes: utf8(value.join("\0")), shown: `${value.length} keys` };
+    return {
+      kind: PatternKind.keys,
+      bytes: utf8(value.map((key) => before + key).join("\0")),
+      shown: `${value.length} keys`,
+    };
   }
   const prefix = (value as { prefix?: unknown } | null | undefined)?.prefix;
   if (typeof prefix !== "string") {
     throw new InvalidArgumentError(`"pattern" must be a string, an array of keys or a prefix, not ${show(value)}`);
   }
-  return { kind: PatternKind.prefix, bytes: utf8(prefix), shown: `keys that begin with ${quote(prefix)}` };
+  const whole = before + prefix;
+  return { kind: PatternKind.prefix, bytes: utf8(whole), shown: `keys that begin with ${quote(whole)}` };
 }
 
 /**
@@ -158,6 +343,8 @@ export interface Start {
   readonly flags: number;
   /** Where it starts, if the flags say that it matters. */
   readonly from: bigint;
+  /** The labels that keys must have, one bit each, if the flags say that they matter. */
+  readonly labels: bigint;
   /** What ends it. */
   readonly signal?: AbortSignal;
 }
@@ -166,17 +353,23 @@ export interface Start {
  * Checks how a watch is to be started.
  *
  * @param options The options.
+ * @param labels Their labels, one bit each.
  * @returns How the native library starts it.
  */
-export function start(options: WatchOptions): Start {
-  const { initial, from, values } = options;
+export function start(options: WatchOptions, labels?: bigint): Start {
+  const { initial, from, values, appended } = options;
   if (from !== undefined && (typeof from !== "bigint" || BigInt.asUintN(64, from) !== from)) {
     throw new InvalidArgumentError(`"from" must be a bigint of 0 or more that fits 64 bits, not ${show(from)}`);
   }
   const flags = (from === undefined ? 0 : WatchFlag.from) |
     (truth("initial", initial) ? WatchFlag.initial : 0) |
-    (truth("values", values) === false ? 0 : WatchFlag.values);
-  return { flags, from: from ?? 0n, signal: signal(options) };
+    (truth("values", values) === false ? 0 : WatchFlag.values) |
+    (truth("appended", appended) ? WatchFlag.appended : 0) |
+    (labels === undefined ? 0 : WatchFlag.labels);
+  if (appended && values === false) {
+    throw new InvalidArgumentError(`"appended" asks for values, and "values" for none`);
+  }
+  return { flags, from: from ?? 0n, labels: labels ?? 0n, signal: signal(options) };
 }
 
 /**
@@ -192,7 +385,14 @@ export function signal({ signal }: { signal?: AbortSignal }): AbortSignal | unde
   return signal;
 }
 
-function truth(name: string, value: unknown): boolean | undefined {
+/**
+ * Checks a truth value.
+ *
+ * @param name What it is, for the message.
+ * @param value The value.
+ * @returns The value.
+ */
+export function truth(name: string, value: unknown): boolean | undefined {
   if (value !== undefined && typeof value !== "boolean") {
     throw new InvalidArgumentError(`"${name}" must be true or false, not ${show(value)}`);
   }
@@ -218,18 +418,34 @@ export function path(name: string, value: unknown): string {
  * Finds the stored form of a value.
  *
  * @param value The value.
- * @returns Its bytes, or the text whose UTF-8 form is stored.
+ * @returns Its bytes, the text whose UTF-8 form is stored, or the number of 64 bits.
  */
-export function serialize(value: StoreValue): string | Uint8Array {
+export function serialize(value: StoreValue): string | Uint8Array | bigint {
   if (typeof value === "string") return value;
   const bytes = bytesOf(value);
-  if (bytes !== null) {
-    if (bytes.length === 0 && isDetached(bytes.buffer)) {
-      throw new InvalidArgumentError("Value is a view of a buffer that was transferred");
-    }
-    return bytes;
+  if (bytes !== null) return attached(bytes);
+  if (typeof value !== "bigint") return json(value);
+  if (BigInt.asIntN(64, value) !== value && BigInt.asUintN(64, value) !== value) {
+    throw new InvalidArgumentError("Value is a bigint that does not fit 64 bits");
   }
-  return json(value);
+  return value;
+}
+
+function attached(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === 0 && isDetached(bytes.buffer)) {
+    throw new InvalidArgumentError("Value is a view of a buffer that was transferred");
+  }
+  return bytes;
+}
+
+/**
+ * Tells whether a value is stored byte for byte.
+ *
+ * @param value The value.
+ * @returns Whether it is.
+ */
+export function isBytes(value: unknown): boolean {
+  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof SharedArrayBuffer;
 }
 
 function bytesOf(value: StoreValue): Uint8Array | null {

@@ -76,22 +76,23 @@ export class Channels {
    * Opens a channel.
    *
    * @param name Its name.
+   * @param within What the keys of the channel begin with.
    * @returns The channel.
    */
-  open(name: string): Channel {
+  open(name: string, within: string): Channel {
     if (typeof name !== "string") {
       throw new InvalidArgumentError(`"name" must be a string, not ${typeof name}`);
     }
-    const prefix = `channel/${name.replaceAll("~", "~0").replaceAll("/", "~1")}/`;
+    const prefix = `${within}channel/${name.replaceAll("~", "~0").replaceAll("/", "~1")}/`;
     // The store says whether it takes such keys, now rather than when the first message is posted.
     this.#store.has(prefix + MAX_ID);
-    const shared = this.#open.get(name) ??
+    const shared = this.#open.get(prefix) ??
       { sender: new Sender(this.#store, this.#hub, name, prefix, this.#maxWindow), channels: 0 };
     const channel = new StoreChannel(name, prefix, this.#store, this.#hub, shared.sender, () => {
-      if (--shared.channels === 0) this.#open.delete(name);
+      if (--shared.channels === 0) this.#open.delete(prefix);
     });
     shared.channels++;
-    this.#open.set(name, shared);
+    this.#open.set(prefix, shared);
     // The types of an event target's listeners know nothing of messages.
     return channel as Channel;
   }
@@ -122,6 +123,8 @@ class Sender {
   /** Posts a message from one of the objects, and returns its number: how many there have been. */
   post(from: bigint, message: StoreValue): bigint {
     const data = check.serialize(message);
+    // Who receives it could not tell it from bytes.
+    if (typeof data === "bigint") throw new InvalidArgumentError("Message must not be a bigint");
     const payload = typeof data === "string" ? encode(data) : data;
     const type = typeof data !== "string" ? Type.bytes : typeof message === "string" ? Type.text : Type.json;
     // That of a dead handle with the same number goes on: somebody may not have looked at it yet.

@@ -32,6 +32,7 @@ export const ERROR_NUMBERS = {
   NO_SPACE: 19,
   IO: 20,
   INTERNAL: 21,
+  OVERFLOW: 22,
 } as const;
 
 /** The name of an error, stable across releases and languages. */
@@ -41,6 +42,8 @@ export type ErrorCode = keyof typeof ERROR_NUMBERS;
 export interface SplinterErrorOptions extends ErrorOptions {
   /** The error number of the operating system that caused it. */
   errno?: number;
+  /** How many entries of a batch were stored before it happened. */
+  stored?: number;
 }
 
 /**
@@ -66,6 +69,9 @@ export abstract class SplinterError extends Error {
   /** The error number of the operating system, where it caused this. */
   declare readonly errno?: number;
 
+  /** How many entries of {@linkcode Store.setMany} were stored before this happened, where that is what failed. */
+  declare readonly stored?: number;
+
   /**
    * Creates an error.
    *
@@ -76,6 +82,7 @@ export abstract class SplinterError extends Error {
     super(message, options);
     this.name = new.target.name;
     if (options?.errno !== undefined) this.errno = options.errno;
+    if (options?.stored !== undefined) this.stored = options.stored;
   }
 
   /** What went wrong, as the number that Rust and C use too. */
@@ -202,6 +209,12 @@ export class IoError extends SplinterError {
 export class InternalError extends SplinterError {
   /** Always `"INTERNAL"`. */
   readonly code = "INTERNAL";
+}
+
+/** A number would become larger or smaller than 64 bits can say, in an operation that was asked to look at that. */
+export class OverflowError extends SplinterError {
+  /** Always `"OVERFLOW"`. */
+  readonly code = "OVERFLOW";
 }
 
 /** A place where the native library was looked for, in vain. */

@@ -32,6 +32,8 @@ const NATIVE_ERRORS: ReadonlyArray<new (message: string, options?: SplinterError
   errors.FellBehindError,
   errors.NoSpaceError,
   errors.IoError,
+  errors.InternalError,
+  errors.OverflowError,
 ];
 
 /**
@@ -40,12 +42,13 @@ const NATIVE_ERRORS: ReadonlyArray<new (message: string, options?: SplinterError
  * @param result The result: minus the number of the error.
  * @param message What happened.
  * @param errno The error number of the operating system, or 0.
+ * @param stored How many entries of a batch were stored, if it was one.
  * @returns An error of the class for that number.
  */
-export function errorFromResult(result: number, message: string, errno = 0): SplinterError {
+export function errorFromResult(result: number, message: string, errno = 0, stored?: number): SplinterError {
   // A newer library may know more.
   const Class = NATIVE_ERRORS[-result - ERROR_NUMBERS.NOT_A_STORE] ?? errors.InternalError;
-  return new Class(message, errno === 0 ? undefined : { errno });
+  return new Class(message, { errno: errno === 0 ? undefined : errno, stored });
 }
 
 /**
@@ -72,6 +75,8 @@ export interface Subject {
   key?: string;
   /** The size of the value in bytes, if it was about one. */
   size?: number;
+  /** How many entries of a batch were stored before, if it was one. */
+  stored?: number;
 }
 
 /**
@@ -83,7 +88,9 @@ export interface Subject {
  * @returns The error.
  */
 export function failure(result: number, header: DataView, subject: Subject): SplinterError {
-  return errorFromResult(result, explain(-result, header, subject));
+  const { stored } = subject;
+  const message = explain(-result, header, subject);
+  return errorFromResult(result, stored === undefined ? message : `${message}, after ${stored} were stored`, 0, stored);
 }
 
 function explain(number: number, header: DataView, { key, size = 0 }: Subject): string {
@@ -105,6 +112,10 @@ function explain(number: number, header: DataView, { key, size = 0 }: Subject): 
     case ERROR_NUMBERS.VALUE_TOO_LARGE:
       return `Value of ${size} bytes for key ${shown} is too large, ` +
         `the store takes at most ${limit(HEADER.max_value_bytes)}`;
+    case ERROR_NUMBERS.WRONG_TYPE:
+      return `Value of key ${shown} is not a number of 64 bits`;
+    case ERROR_NUMBERS.OVERFLOW:
+      return `The number of key ${shown} would not fit 64 bits`;
     case ERROR_NUMBERS.BUSY:
       return `Another writer is at work${about}`;
     case ERROR_NUMBERS.CLOSED:

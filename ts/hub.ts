@@ -5,10 +5,10 @@
  * @module
  */
 import type { Socket } from "node:net";
-import { clearImmediate, setImmediate } from "node:timers";
+import { clearImmediate, clearInterval, setImmediate, setInterval } from "node:timers";
 import type { Pattern, Start } from "./arguments.ts";
 import { ERROR_NUMBERS, type SplinterError } from "./errors.ts";
-import { explained, failure } from "./failures.ts";
+import { explained, failure, type Subject } from "./failures.ts";
 import { CHANGE, CHANGE_BYTES, CHANGE_KINDS, ERROR_BYTES, HEADER, NO_VALUE, WatchFlag } from "./layout.ts";
 import type { Handle, Native, Runtime } from "./native.ts";
 import { KEY_ROOM, MAX_VALUE_ROOM, Memory, roundUp } from "./scratch.ts";
@@ -24,16 +24,23 @@ const TURN_MS = 5;
 const CLOCK_MASK = 7;
 
 const CLOSED = -ERROR_NUMBERS.CLOSED;
+const BUSY = -ERROR_NUMBERS.BUSY;
 
 const KIND_AT = CHANGE.kind >> 2;
 const KEY_LEN_AT = CHANGE.key_len >> 2;
 const VALUE_LEN_AT = CHANGE.value_len >> 2;
 const SEQ_AT = CHANGE.seq >> 3;
 const EPOCH_AT = CHANGE.epoch >> 3;
-const SET = CHANGE_KINDS.indexOf("set");
+const OFFSET_AT = CHANGE.offset >> 2;
+
+/** A key as the native library knows it, until it is closed. */
+export interface OpenKey {
+  /** The key, which native code answers with CLOSED if it is `null`. */
+  handle: Handle | null;
+}
 
 /**
- * The watches of one store handle, and the handle itself, which it closes. It knows the store only while something is
+ * The watches and keys of one store handle, and the handle itself, which it closes. It knows the store only while something is
  * watched: else a store that nobody can reach would never be found out.
  */
 export class Hub {
@@ -41,6 +48,8 @@ export class Hub {
   readonly #native: Native;
   readonly #header: DataView;
   #handle: Handle | null;
+  // What is to be closed when nobody looks at its memory any more.
+  #closing: Handle | null = null;
 
   // Made by the first watch.
   #socket: Socket | undefined;
@@ -54,6 +63,12 @@ export class Hub {
   /** Those that have something to deliver and somebody to deliver it to. */
   readonly #due = new Set<Feed<unknown>>();
   #immediate: ReturnType<typeof setImmediate> | undefined;
+
+  #sweeper: ReturnType<typeof setInterval> | undefined;
+  /** The keys that are open, which keep the store open for themselves. */
+  readonly #keys = new Set<OpenKey>();
+  /** How many look at the memory of the store just now. */
+  #holders = 0;
   #turnEnd = 0;
   #served = 0;
 
@@ -85,7 +100,7 @@ export class Hub {
     const { flags } = start;
     if (this.#handle === null) throw failure(CLOSED, this.#header, {});
     const error = new Uint8Array(ERROR_BYTES);
-    const from = new Uint8Array(BigUint64Array.of(start.from).buffer);
+    const from = new Uint8Array(BigUint64Array.of(start.from, start.labels).buffer);
     const socket = this.#socket ??= this.#connect(error);
     const id = pattern === null
       ? this.#native.spl_changes(this.#handle, flags & WatchFlag.from, from, error)
@@ -131,8 +146,85 @@ export class Hub {
     if (handle === null) return;
     this.#handle = null;
     this.#endAll();
-    this.#native.spl_close(handle);
+    clearInterval(this.#sweeper);
+    for (const key of this.#keys) this.closeKey(key);
+    this.#closing = handle;
+    if (this.#holders === 0) this.#finish();
     this.#socket?.destroy();
+  }
+
+  #finish(): void {
+    const handle = this.#closing;
+    this.#closing = null;
+    if (handle !== null) this.#native.spl_close(handle);
+  }
+
+  /** Keeps the memory of the store where it is, though the handle be closed, until it is released. */
+  hold(): void {
+    this.#holders++;
+  }
+
+  /** Ends what {@linkcode Hub.hold} began. */
+  release(): void {
+    if (--this.#holders === 0) this.#finish();
+  }
+
+  /**
+   * Prepares a key.
+   *
+   * @param key The memory in which it is, in UTF-8, at the start.
+   * @param length Its length in bytes.
+   * @param task What it is for, for a message.
+   * @returns The key, which is closed with the store.
+   */
+  openKey(key: Uint8Array, length: number, task: string): OpenKey {
+    if (this.#handle === null) throw failure(CLOSED, this.#header, {});
+    const error = new Uint8Array(ERROR_BYTES);
+    const handle = this.#native.spl_key(this.#handle, key, length, error);
+    if (handle === null) throw explained(error, task);
+    const opened = { handle };
+    this.#keys.add(opened);
+    return opened;
+  }
+
+  /**
+   * Closes a key. Twice is harmless.
+   *
+   * @param key The key.
+   */
+  closeKey(key: OpenKey): void {
+    const { handle } = key;
+    if (handle === null) return;
+    key.handle = null;
+    this.#keys.delete(key);
+    this.#native.spl_key_close(handle);
+  }
+
+  /**
+   * Deletes what has run out of time, again and again.
+   *
+   * @param intervalMs How often, in milliseconds.
+   */
+  startSweeping(intervalMs: number): void {
+    this.#sweeper = setInterval(() => {
+      const result = this.#native.spl_sweep(this.#handle);
+      // Somebody else may be at it.
+      if (result >= 0 || result === BUSY) return;
+      clearInterval(this.#sweeper);
+      reportError(failure(result, this.#header, {}));
+    }, intervalMs);
+    this.#sweeper.unref();
+  }
+
+  /**
+   * Makes the error for a call that failed.
+   *
+   * @param result What the call returned.
+   * @param subject What the call was about.
+   * @returns The error.
+   */
+  error(result: number, subject: Subject): SplinterError {
+    return failure(result, this.#header, subject);
   }
 
   #endAll(error?: SplinterError): void {
@@ -340,11 +432,13 @@ export abstract class Feed<T> {
 /** Delivers the events of some keys. */
 export class EventFeed extends Feed<WatchEvent> {
   readonly #key: string | undefined;
+  readonly #skipped: number;
 
-  /** Starts the watch. */
-  constructor(hub: Hub, owner: object, pattern: Pattern, start: Start) {
+  /** Starts the watch. So many characters of each key are not told. */
+  constructor(hub: Hub, owner: object, pattern: Pattern, start: Start, skipped: number) {
     super(hub, owner, pattern, start);
-    this.#key = pattern.key;
+    this.#key = pattern.key?.slice(skipped);
+    this.#skipped = skipped;
   }
 
   protected override next(): WatchEvent | undefined {
@@ -354,12 +448,18 @@ export class EventFeed extends Feed<WatchEvent> {
     const keyLength = words[KEY_LEN_AT];
     const valueLength = words[VALUE_LEN_AT];
     return {
-      key: this.#key ?? memory.text(CHANGE_BYTES, keyLength),
+      key: this.#key ?? this.#keyIn(memory, keyLength),
       epoch: longs[EPOCH_AT],
       seq: longs[SEQ_AT],
-      kind: words[KIND_AT] === SET ? "set" : "unset",
+      kind: CHANGE_KINDS[words[KIND_AT]] as WatchEvent["kind"],
+      offset: words[OFFSET_AT],
       value: valueLength === NO_VALUE ? null : this.hub.copyOut(memory, CHANGE_BYTES + roundUp(keyLength), valueLength),
     };
+  }
+
+  #keyIn(memory: Memory, length: number): string {
+    const key = memory.text(CHANGE_BYTES, length);
+    return this.#skipped === 0 ? key : key.slice(this.#skipped);
   }
 }
 
@@ -400,13 +500,24 @@ export class ChangeFeed extends Feed<Change> {
   readonly #page = new Memory(PAGE_BYTES);
   #at = 0;
   #end = 0;
+  readonly #prefix: string;
 
-  /** Starts to read. */
-  constructor(hub: Hub, owner: object, start: Start) {
+  /** Starts to read, of the keys that begin with a prefix, which is not told. */
+  constructor(hub: Hub, owner: object, start: Start, prefix: string) {
     super(hub, owner, null, start);
+    this.#prefix = prefix;
   }
 
   protected override next(): Change | undefined {
+    const prefix = this.#prefix;
+    for (;;) {
+      const change = this.#any();
+      if (prefix === "" || change === undefined || !("key" in change)) return change;
+      if (change.key.startsWith(prefix)) return { ...change, key: change.key.slice(prefix.length) };
+    }
+  }
+
+  #any(): Change | undefined {
     if (this.#at === this.#end) {
       this.#at = 0;
       this.#end = this.hub.fill(this.id, this.#page);

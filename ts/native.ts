@@ -7,7 +7,7 @@
 import type { Socket } from "node:net";
 import type { Memory } from "./scratch.ts";
 
-/** An open store as the native library knows it. Only runtimes look inside. */
+/** An open store, or a key of one, as the native library knows it. Only runtimes look inside. */
 export type Handle = object | number | bigint;
 
 /**
@@ -61,6 +61,56 @@ export interface Native {
   spl_scratch_epoch(store: Handle | null, keyLength: number): number;
   spl_scratch_slot_snapshot(store: Handle | null, keyLength: number): number;
   spl_scratch_poll(store: Handle | null, keyLength: number, timeoutMs: number): number;
+  spl_get_many(
+    store: Handle | null,
+    keys: Uint8Array,
+    keysLength: number,
+    buffer: Uint8Array,
+    capacity: number,
+    done: Uint8Array,
+  ): number;
+  spl_set_many(store: Handle | null, entries: Uint8Array, entriesLength: number, done: Uint8Array): number;
+  spl_key(store: Handle | null, key: Uint8Array, keyLength: number, error: Uint8Array): Handle | null;
+  spl_key_close(key: Handle | null): number;
+  spl_key_get(key: Handle | null, buffer: Uint8Array, capacity: number): number;
+  spl_key_set(key: Handle | null, value: Uint8Array, valueLength: number): number;
+  spl_key_append(key: Handle | null, value: Uint8Array, valueLength: number): number;
+  spl_key_unset(key: Handle | null): number;
+  spl_key_exists(key: Handle | null): number;
+  spl_key_changed(key: Handle | null): number;
+  spl_key_scratch_get(key: Handle | null): number;
+  spl_key_scratch_set(key: Handle | null, valueLength: number): number;
+  spl_key_scratch_set_typed(key: Handle | null, valueLength: number, valueType: number): number;
+  spl_key_scratch_epoch(key: Handle | null): number;
+  spl_get_entry(
+    store: Handle | null,
+    key: Uint8Array,
+    keyLength: number,
+    buffer: Uint8Array,
+    capacity: number,
+    version: Uint8Array,
+  ): number;
+  spl_view(store: Handle | null, key: Uint8Array, keyLength: number, view: Uint8Array): number;
+  spl_view_is_whole(store: Handle | null, view: Uint8Array): number;
+  spl_name_label(store: Handle | null, label: number, name: Uint8Array, nameLength: number): number;
+  spl_label_names(store: Handle | null, buffer: Uint8Array, capacity: number): number;
+  spl_sweep(store: Handle | null): number;
+  spl_eviction(store: Handle | null): number;
+  spl_set_eviction(store: Handle | null, policy: number): number;
+  spl_scratch_set_typed(store: Handle | null, keyLength: number, valueLength: number, valueType: number): number;
+  spl_scratch_set_with(store: Handle | null, keyLength: number, valueLength: number): number;
+  spl_scratch_set_with_from(store: Handle | null, keyLength: number, value: Uint8Array, valueLength: number): number;
+  spl_scratch_unset_if_epoch(store: Handle | null, keyLength: number): number;
+  spl_scratch_get_entry(store: Handle | null, keyLength: number): number;
+  spl_scratch_append(store: Handle | null, keyLength: number, valueLength: number): number;
+  spl_scratch_append_from(store: Handle | null, keyLength: number, value: Uint8Array, valueLength: number): number;
+  spl_scratch_apply(store: Handle | null, keyLength: number, operation: number): number;
+  spl_scratch_expire(store: Handle | null, keyLength: number, ttlMs: bigint): number;
+  spl_scratch_persist(store: Handle | null, keyLength: number): number;
+  spl_scratch_ttl(store: Handle | null, keyLength: number): number;
+  spl_scratch_pin(store: Handle | null, keyLength: number, on: number): number;
+  spl_scratch_labels(store: Handle | null, keyLength: number): number;
+  spl_scratch_label(store: Handle | null, keyLength: number): number;
 }
 
 /** One runtime. */
@@ -94,8 +144,15 @@ export interface Runtime {
    */
   permit(path: string, access: "read" | "write"): void;
 
-  /** Copies from a place in memory, a multiple of 8, to bytes of their own. */
+  /** Copies from a place in memory to bytes of their own. */
   copyOut(memory: Memory, at: number, length: number): Uint8Array<ArrayBuffer>;
+
+  /**
+   * Shows memory where it lies, as bytes whose buffer can be detached.
+   *
+   * @returns The bytes, or `null` if the runtime's user has not allowed that.
+   */
+  lookAt(address: bigint, length: number): Uint8Array<ArrayBuffer> | null;
 
   /** Takes charge of a descriptor, the end of a socket pair. */
   adopt(descriptor: number): Socket;

@@ -24,7 +24,13 @@ const SHORT_TEXT = 32;
 /** Up to this length the quicker call beats the quicker decoder. */
 const SHORT_SLICE = 256;
 
+/** Up to this length a loop beats the encoder where a place for its result would have to be made too. */
+const MAX_ASCII_LOOP = 96;
+
 const MAX_ASCII = 0x7f;
+
+/** The size of a number of 64 bits. */
+export const NUMBER_BYTES = 8;
 
 const encoder = new TextEncoder();
 // A store gives back what was put in, a leading U+FEFF too.
@@ -71,12 +77,14 @@ export class Memory {
 
 /** The scratch memory of one handle. */
 export class Scratch extends Memory {
-  /** The results: an epoch, or a slot snapshot. */
+  /** The results, such as an epoch or a slot snapshot, and the options of a write. */
   readonly results: DataView;
   /** The largest value that fits. */
   readonly room: number;
 
-  readonly #key: Uint8Array;
+  /** Where the key is. */
+  readonly key: Uint8Array;
+
   readonly #value: Uint8Array;
 
   /**
@@ -86,11 +94,11 @@ export class Scratch extends Memory {
    */
   constructor(maxValueSize: number) {
     const room = roundUp(Math.min(maxValueSize, MAX_VALUE_ROOM));
-    super(VALUE_AT + room);
+    super(VALUE_AT + Math.max(room, NUMBER_BYTES));
     this.room = room;
     const memory = this.bytes.buffer;
     this.results = new DataView(memory, 0, KEY_AT);
-    this.#key = new Uint8Array(memory, KEY_AT, KEY_ROOM);
+    this.key = new Uint8Array(memory, KEY_AT, KEY_ROOM);
     this.#value = new Uint8Array(memory, VALUE_AT);
   }
 
@@ -134,7 +142,7 @@ export class Scratch extends Memory {
     if (!key.isWellFormed()) {
       throw new KeyInvalidError(`Key ${JSON.stringify(key)} has a lone surrogate, which has no UTF-8 form`);
     }
-    const { read, written } = encoder.encodeInto(key, this.#key);
+    const { read, written } = encoder.encodeInto(key, this.key);
     if (read < key.length) throw keyTooLong(key);
     return written;
   }
@@ -161,6 +169,48 @@ export class Scratch extends Memory {
     const { read, written } = encoder.encodeInto(text, this.#value);
     return read === length ? written : -1;
   }
+
+  /**
+   * Puts a number in the place of the value.
+   *
+   * @param number The number, of 64 bits.
+   * @returns Its length in bytes.
+   */
+  putNumber(number: bigint): number {
+    this.longs[VALUE_AT >> 3] = number;
+    return NUMBER_BYTES;
+  }
+}
+
+/**
+ * Puts a text somewhere, if it is ASCII and short enough for a loop to be worth it.
+ *
+ * @param bytes Where.
+ * @param at Where in it; there is room.
+ * @param text The text.
+ * @returns Whether it was done; if not, other bytes may be there.
+ */
+export function putAscii(bytes: Uint8Array, at: number, text: string): boolean {
+  const length = text.length;
+  if (length > MAX_ASCII_LOOP) return false;
+  let seen = 0;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    seen |= code;
+    bytes[at + i] = code;
+  }
+  return seen <= MAX_ASCII;
+}
+
+/**
+ * Encodes a text as UTF-8 in place.
+ *
+ * @param text The text.
+ * @param room Where, with room for all of it.
+ * @returns Its length in bytes.
+ */
+export function encodeInto(text: string, room: Uint8Array): number {
+  return encoder.encodeInto(text, room).written;
 }
 
 /**

@@ -6,7 +6,7 @@
 import * as check from "./arguments.ts";
 import { ERROR_NUMBERS, InvalidArgumentError } from "./errors.ts";
 import { explained } from "./failures.ts";
-import { ERROR_BYTES, How, Kind } from "./layout.ts";
+import { ERROR_BYTES, EVICTIONS, How, Kind } from "./layout.ts";
 import { Libraries } from "./library.ts";
 import type { Runtime } from "./native.ts";
 import { encode } from "./scratch.ts";
@@ -195,16 +195,22 @@ export function splinterFor(runtime: Runtime): SplinterConstructor {
   const libraries = new Libraries(runtime);
 
   function open(how: number, place: Place, options: SplinterOptions): Splinter {
-    const settings = check.nativeOptions(place.kind, options);
+    const nativeOptions = check.nativeOptions(place.kind, options);
+    const settings = check.settings(options);
     const native = libraries.get(options.libPath);
     if (place.path !== null) {
       runtime.permit(place.path, "read");
       if (!options.readOnly) runtime.permit(place.path, "write");
     }
     const error = new Uint8Array(ERROR_BYTES);
-    const handle = native.spl_open(how, place.name, place.name.length, settings, error);
+    const handle = native.spl_open(how, place.name, place.name.length, nativeOptions, error);
     if (handle === null) throw explained(error, `${VERBS[how]} ${place.shown}`);
-    return new Splinter(runtime, native, handle);
+    const store = new Splinter(runtime, native, handle, settings);
+    const { policy } = settings;
+    // A store that nothing was ever stored in is as good as new, whoever made it.
+    const isNew = how !== How.open && !options.readOnly && store.getBusHeaderSnapshot().epoch === 0n;
+    if (policy !== undefined && isNew) store.eviction = EVICTIONS[policy];
+    return store;
   }
 
   class Splinter extends OpenStore {

@@ -10,8 +10,32 @@
  * - A string is stored as UTF-8 (a lone surrogate becomes U+FFFD, as in every text encoder of the web platform).
  * - A `Uint8Array`, any other view, an `ArrayBuffer` or a `SharedArrayBuffer` is stored byte for byte.
  * - A number, a boolean, `null`, an array or a plain object is stored as JSON.
+ * - A bigint is stored as 8 bytes, little-endian, as the numbers of {@linkcode Store.add} are.
  */
-export type StoreValue = string | number | boolean | null | object;
+export type StoreValue = string | number | bigint | boolean | null | object;
+
+/**
+ * What a value is. A string that is set is `"text"`, a bigint `"biguint"` or, below 0, `"bigint"`, what has a JSON form
+ * `"json"`; bytes leave a key the type that it has. A key of which nothing was said is `"void"`.
+ */
+export type ValueType = "void" | "bigint" | "biguint" | "json" | "binary" | "image" | "audio" | "text";
+
+/**
+ * What goes when a key is set in a store that is full.
+ *
+ * - `"none"`: nothing; a new key is a `FullError`.
+ * - `"ttl"`: what has run out of time, else the key that would do so next. Keys without a time to live stay.
+ * - `"lru"`: a key that was not used for a long time, approximately the one that was not used for longest.
+ *
+ * A pinned key is never evicted: see {@linkcode Store.pin}.
+ */
+export type Eviction = "none" | "ttl" | "lru";
+
+/**
+ * Labels: the number of one, from 0 to 63; a name that {@linkcode Store.nameLabel} gave it; several as a bigint with a
+ * bit for each; or an array of these.
+ */
+export type Labels = string | number | bigint | readonly (string | number | bigint)[];
 
 /** How the library is found; part of all options. */
 export interface LibraryOptions {
@@ -42,6 +66,17 @@ export interface AnonymousOptions extends LibraryOptions {
    * said.
    */
   lockTimeoutMs?: number;
+  /**
+   * What goes when a store is full. `"none"` if not said. It counts when the store is created; one that holds something
+   * stays as it is: see {@linkcode Store.eviction}.
+   */
+  eviction?: Eviction;
+  /**
+   * How often this store object deletes the keys whose time is up, in milliseconds, so that watches hear of them soon and
+   * their bytes are wiped. Never if not said, for nobody can read such a key anyway. One process that does it suffices. It
+   * does not keep the process alive.
+   */
+  sweepIntervalMs?: number;
   /**
    * How long a wait spins before it sleeps, in microseconds, 0 to 1,000,000. 5 if not said, but none on a machine with
    * one processor.
@@ -80,6 +115,96 @@ export interface RemoveOptions extends LibraryOptions {
 export interface KeysOptions {
   /** Only keys that begin with this. */
   prefix?: string;
+  /** Only keys that have all of these labels. */
+  labels?: Labels;
+}
+
+/** A key, and what belongs to its value. */
+export interface KeyEntry {
+  /** The key. */
+  key: string;
+  /** The epoch. */
+  epoch: bigint;
+  /** What the value is. */
+  type: ValueType;
+  /** How many bytes the value has. */
+  size: number;
+  /** The labels, one bit each. */
+  labels: bigint;
+}
+
+/** A value, and what belongs to the same version of it. */
+export interface Entry {
+  /** The bytes; those of the receiver, though they may share their `ArrayBuffer` with other values. */
+  value: Uint8Array<ArrayBuffer>;
+  /** The epoch: for {@linkcode EpochCondition.ifEpoch}. */
+  epoch: bigint;
+  /** What the value is. */
+  type: ValueType;
+}
+
+/** What a write says besides the value. */
+export interface SetOptions {
+  /**
+   * How long the key lives, in milliseconds: a part of one counts as a whole. A key that is set without it, and without
+   * `keepTtl`, lives for ever, whatever it had before.
+   */
+  ttlMs?: number;
+  /** Whether the key keeps the time to live that it has. */
+  keepTtl?: boolean;
+  /** What the value is, if that does not follow from the JavaScript value. */
+  type?: ValueType;
+}
+
+/** A write that happens only if the key is as it was when its epoch was read. */
+export interface EpochCondition {
+  /**
+   * The epoch that the key must have, such as that of {@linkcode Store.getEntry} or {@linkcode Store.epoch}; `null` is that
+   * there must be no such key.
+   */
+  ifEpoch: bigint | null;
+}
+
+/** What must be so for a write to happen: one of the three. */
+export type WriteCondition = EpochCondition | {
+  /** Whether there must be no such key. */
+  ifAbsent: boolean;
+} | {
+  /** Whether there must be such a key. */
+  ifPresent: boolean;
+};
+
+/** What became of a write on a condition: `ok` tells whether it happened. */
+export type WriteResult = {
+  /** The condition held, and the write happened. */
+  ok: true;
+  /** The key's epoch after it. */
+  epoch: bigint;
+} | {
+  /** The condition did not hold, and nothing was changed. */
+  ok: false;
+  /** The epoch that the key has instead; `null` if there is no such key. */
+  epoch: bigint | null;
+};
+
+/** How a number is changed. */
+export interface NumberOptions {
+  /** Whether the numbers are from -2^63 to 2^63-1 rather than from 0 to 2^64-1. `false` if not said. */
+  signed?: boolean;
+}
+
+/** How a number is added to or subtracted from. */
+export interface SumOptions extends NumberOptions {
+  /** Whether a result that does not fit is an `OverflowError`. If not said, it begins anew at the other end. */
+  checked?: boolean;
+}
+
+/** Which labels a key gets and loses. */
+export interface LabelChange {
+  /** Those that it gets. */
+  add?: Labels;
+  /** Those that it loses. */
+  remove?: Labels;
 }
 
 /**
@@ -114,6 +239,16 @@ export interface WatchOptions extends ChangesOptions {
   from?: bigint;
   /** Whether events bring the values. `true` if not said. */
   values?: boolean;
+  /**
+   * Whether an event brings only what is new of a value that was merely appended to since the event before: `offset` tells
+   * where that begins. `false` if not said. For streams such as the tokens of a model.
+   */
+  appended?: boolean;
+  /**
+   * Only keys that have all of these labels. One that gets them comes as if it had just been set; one that loses them is
+   * not told. A key that had them and is deleted comes too, unless it was deleted before the watch began.
+   */
+  labels?: Labels;
 }
 
 /** The newest state of a key that has changed. */
@@ -124,8 +259,13 @@ export interface WatchEvent {
   epoch: bigint;
   /** The place of the change, or of the first of the changes, among all changes of the store. */
   seq: bigint;
-  /** Whether the key was set or deleted. */
-  kind: "set" | "unset";
+  /**
+   * What happened to the key: it was set, deleted, deleted because its time was up, or deleted to make room for another.
+   * Bytes that were appended are `"set"` too.
+   */
+  kind: "set" | "unset" | "expired" | "evicted";
+  /** Where in the whole value the bytes begin: 0, unless the watch is told only what is appended. */
+  offset: number;
   /**
    * The value, or `null` if the key was deleted or the watch goes without values. The bytes are those of the receiver,
    * but may share their `ArrayBuffer` with other values.
@@ -135,8 +275,12 @@ export interface WatchEvent {
 
 /** A change of a key, or, after changes were lost, the state of a key. */
 export interface KeyChange {
-  /** What happened to the key; `"current"` is that it exists after changes were lost. */
-  kind: "set" | "unset" | "expired" | "current";
+  /**
+   * What happened to the key: `"expired"` and `"evicted"` are that it was deleted because its time was up, or to make room;
+   * `"attributes"` is that its labels, its time to live or its pin changed, and its value did not; `"current"` is that it
+   * exists after changes were lost.
+   */
+  kind: "set" | "unset" | "expired" | "appended" | "evicted" | "attributes" | "current";
   /** The place among all changes of the store; of `"current"` that of the first change that was lost. */
   seq: bigint;
   /** The key. */
@@ -211,6 +355,97 @@ export interface PollOptions {
   signal?: AbortSignal;
 }
 
+/**
+ * One key of a store, encoded once and looked for where it was found last: for keys that are used again and again.
+ *
+ * {@linkcode Store.key} gives one. It needs no key to be there, and goes on when the key is deleted and set anew. It is of no
+ * use once its store is closed; {@linkcode Key.close} gives its memory back earlier.
+ */
+export interface Key extends Disposable {
+  /** The key. */
+  readonly name: string;
+
+  /**
+   * Gets the bytes of the value, as {@linkcode Store.getRaw} does.
+   *
+   * @returns The bytes, or `null` if the key is not there.
+   */
+  get(): Uint8Array<ArrayBuffer> | null;
+
+  /**
+   * Gets the bytes of the value: another name for {@linkcode Key.get}.
+   *
+   * @returns The bytes, or `null` if the key is not there.
+   */
+  getRaw(): Uint8Array<ArrayBuffer> | null;
+
+  /**
+   * Gets the bytes of the value into memory that the caller has, as {@linkcode Store.getInto} does.
+   *
+   * @param buffer Where the bytes go; what lies behind them is left alone.
+   * @returns How many bytes the value has, or `null` if the key is not there.
+   * @throws {InvalidArgumentError} If the value does not fit; the buffer is left alone then.
+   */
+  getInto(buffer: Uint8Array): number | null;
+
+  /**
+   * Gets the value as text, as {@linkcode Store.getString} does.
+   *
+   * @returns The text, or `null` if the key is not there.
+   */
+  getString(): string | null;
+
+  /**
+   * Sets the key, as {@linkcode Store.set} does without options.
+   *
+   * @param value A string, bytes, a bigint, or what has a JSON form.
+   */
+  set(value: StoreValue): void;
+
+  /**
+   * Deletes the key, as {@linkcode Store.unset} does.
+   *
+   * @returns How many bytes its value had, or `null` if it was not there.
+   */
+  unset(): number | null;
+
+  /**
+   * Tells whether the key is there.
+   *
+   * @returns Whether it is.
+   */
+  has(): boolean;
+
+  /**
+   * Tells the epoch of the key, as {@linkcode Store.epoch} does.
+   *
+   * @returns The epoch, or `null` if the key is not there.
+   */
+  epoch(): bigint | null;
+
+  /**
+   * Tells whether the key was set or deleted since this was asked last, or since the object was made. It is the cheapest
+   * question there is.
+   *
+   * @returns Whether it was.
+   */
+  changed(): boolean;
+
+  /**
+   * Puts bytes behind the value, as {@linkcode Store.append} does.
+   *
+   * @param data Bytes, or text.
+   * @returns How many bytes the whole value has.
+   */
+  append(data: string | Uint8Array): number;
+
+  /** Ends the use of this object; the key itself stays. Closing twice is harmless. */
+  close(): void;
+
+  /** Closes the object at the end of a `using` block. */
+  [Symbol.dispose](): void;
+}
+
 /** The events of a {@linkcode Channel}. */
 export interface ChannelEventMap {
   /** A message; `data` is text, bytes as a `Uint8Array`, or what JSON can say. */
@@ -238,7 +473,7 @@ export interface Channel extends EventTarget, Disposable {
   /**
    * Sends a message to all others who have the channel open.
    *
-   * @param message A string, bytes, or what has a JSON form.
+   * @param message A string, bytes, or what has a JSON form, which a bigint has not.
    * @throws {DOMException} If the channel is closed: an `InvalidStateError`.
    * @throws {ValueTooLargeError} If the message is larger than the store takes. The store's largest value holds it with
    * 24 bytes more.
@@ -286,6 +521,14 @@ export interface SlotSnapshot {
   val_len: number;
   /** The key that was asked for. */
   key: string;
+  /** What the value is. */
+  type: ValueType;
+  /** The labels, one bit each. */
+  labels: bigint;
+  /** How long the key has yet to live, in milliseconds; `Infinity` is for ever. */
+  ttl: number;
+  /** Whether the key is never evicted. */
+  pinned: boolean;
 }
 
 /** The header of a store at one moment. The names are those of the format. */
@@ -302,6 +545,8 @@ export interface BusHeaderSnapshot {
   epoch: bigint;
   /** 1 if replaced and deleted values are wiped, otherwise 0. */
   auto_vacuum: number;
+  /** What goes when the store is full. */
+  eviction: Eviction;
   /** How many times something in the region failed a check. */
   parse_failures: bigint;
   /** The store's epoch when that last happened. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { SplinterError } from "./errors.ts";
+import { InvalidArgumentError, type SplinterError } from "./errors.ts";
 import type { Feed, Hub, Reader } from "./hub.ts";
 import type { Unsubscribe, Watch } from "./types.ts";
 
@@ -129,12 +129,28 @@ export class Subscription<T> implements Reader {
 }
 
 /**
+ * Starts a subscription.
+ *
+ * @param start Starts what is subscribed to.
+ * @param callback What is called with each item.
+ * @returns The function that ends it.
+ */
+export function subscribed<T>(start: () => Feed<T>, callback: (item: T) => void): Unsubscribe {
+  if (typeof callback !== "function") {
+    throw new InvalidArgumentError(`"callback" must be a function`);
+  }
+  const feed = start();
+  new Subscription(feed, callback);
+  return unsubscriber(feed);
+}
+
+/**
  * Makes the function that ends a subscription.
  *
  * @param feed What it is subscribed to.
  * @returns The function.
  */
-export function unsubscriber(feed: Feed<unknown>): Unsubscribe {
+function unsubscriber(feed: Feed<unknown>): Unsubscribe {
   const end = () => feed.end();
   return Object.assign(end, { [Symbol.dispose]: end });
 }

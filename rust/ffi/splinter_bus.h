@@ -630,6 +630,11 @@ int32_t spl_key_scratch_get(const struct spl_key *key);
 // `spl_key_set` of a value in the store's scratch memory.
 int32_t spl_key_scratch_set(const struct spl_key *key, uint32_t value_len);
 
+// `spl_key_scratch_set` of a value of one of the `SPL_TYPE_` types.
+int32_t spl_key_scratch_set_typed(const struct spl_key *key,
+                                  uint32_t value_len,
+                                  uint32_t value_type);
+
 // `spl_key_epoch`: a `uint64_t` at `SPL_SCRATCH_RESULT` of the store's scratch memory.
 int32_t spl_key_scratch_epoch(const struct spl_key *key);
 
@@ -764,6 +769,12 @@ int32_t spl_scratch_get_into(const struct spl_store *store,
 
 // `spl_set` of a value in scratch memory.
 int32_t spl_scratch_set(const struct spl_store *store, uint32_t key_len, uint32_t value_len);
+
+// `spl_set` of a value in scratch memory, which is of one of the `SPL_TYPE_` types.
+int32_t spl_scratch_set_typed(const struct spl_store *store,
+                              uint32_t key_len,
+                              uint32_t value_len,
+                              uint32_t value_type);
 
 // `spl_set` of a value elsewhere.
 int32_t spl_scratch_set_from(const struct spl_store *store,

@@ -8,7 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use splinter::{Change, Error, OpenOptions, Result, Store};
+use splinter::{Change, Error, OpenOptions, Operation, Outcome, Result, SetOptions, Store};
 
 /// The longest that a job without an end goes on, in case that nobody is left to end it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -155,6 +155,21 @@ fn use_store(store: &Store, command: &Command) -> Result<Value> {
         "repairs" => store
             .header_snapshot()
             .map(|header| json!(header.repairs.to_string())),
+        "count" => repeat(command, || {
+            store.apply(&key, Operation::AddChecked(1_u64)).map(drop)
+        }),
+        "count_locked" => repeat(command, || {
+            with_lock(store, || {
+                let number = store.get_vec(&key)?.map_or(0, |value| {
+                    u64::from_le_bytes(value.try_into().expect("a number"))
+                });
+                store.set(&key, (number + 1).to_le_bytes()).map(drop)
+            })
+        }),
+        "lock" => {
+            let ttl_ms = command.number("ttl_ms").unwrap_or(0);
+            try_lock(store, Duration::from_millis(ttl_ms.into())).map(|epoch| json!(epoch.is_some()))
+        }
         "hammer" => hammer(store).map(done),
         "inspect" => inspect(store, command.number("changes").unwrap_or(1) as usize),
         "churn" => churn(store, command.number("changes").unwrap_or(0)).map(done),
@@ -202,6 +217,46 @@ fn header(store: &Store) -> Result<Value> {
         "parse_failures": header.parse_failures.to_string(),
         "last_failure_epoch": header.last_failure_epoch.to_string(),
     }))
+}
+
+/// Does something so many times, or for so many seconds, and tells how often.
+fn repeat(command: &Command, mut body: impl FnMut() -> Result<()>) -> Result<Value> {
+    let seconds = command.number("seconds");
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(0).into());
+    let mut count = 0;
+    loop {
+        let goes_on = match seconds {
+            Some(_) => Instant::now() < end,
+            None => count < command.number("times").unwrap_or(0),
+        };
+        if !goes_on {
+            return Ok(json!(count));
+        }
+        body()?;
+        count += 1;
+    }
+}
+
+/// Takes the lock, unless another has it. Returns its epoch.
+fn try_lock(store: &Store, ttl: Duration) -> Result<Option<u64>> {
+    let options = SetOptions::new().if_absent().ttl(ttl);
+    Ok(match store.set_with("lock", "", &options)? {
+        Outcome::Written { epoch } => Some(epoch),
+        Outcome::NotMet { .. } => None,
+    })
+}
+
+/// Does something while no other process does it.
+fn with_lock(store: &Store, mut body: impl FnMut() -> Result<()>) -> Result<()> {
+    loop {
+        if let Some(epoch) = try_lock(store, PATIENCE)? {
+            body()?;
+            assert!(store.unset_if_epoch("lock", epoch)?.is_written());
+            return Ok(());
+        }
+        // It may have been given back before this begins to wait.
+        store.poll("lock", Duration::from_millis(2))?;
+    }
 }
 
 /// Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes

@@ -116,7 +116,8 @@ function use(store: Store, command: Command): unknown {
       return { hash: `${slot.hash}`, epoch: `${slot.epoch}`, val_off: `${slot.val_off}`, val_len: slot.val_len };
     }
     case "header": {
-      const header = Object.entries(store.getBusHeaderSnapshot());
+      const { eviction: _, ...shared } = store.getBusHeaderSnapshot();
+      const header = Object.entries(shared);
       return Object.fromEntries(
         header.map(([name, value]) => [name, typeof value === "bigint" ? value.toString() : value]),
       );
@@ -129,6 +130,12 @@ function use(store: Store, command: Command): unknown {
       return null;
     case "poll":
       return store.poll(key, PATIENCE_MS);
+    case "count":
+      return repeat(command, () => store.add(key, 1, { checked: true }));
+    case "count_locked":
+      return repeat(command, () => withLock(store, () => store.set(key, (store.getBigInt(key) ?? 0n) + 1n)));
+    case "lock":
+      return store.set("lock", "", { ifAbsent: true, ttlMs: Number(command.ttl_ms) }).ok;
     case "hammer":
       return hammer(store);
     case "inspect":
@@ -149,6 +156,28 @@ function get(store: Store, key: string): string | null {
   if (value === null) return null;
   assert.deepEqual(buffer, value);
   return hex(value);
+}
+
+/** Does something so many times, or for so many seconds, and tells how often. */
+function repeat({ times, seconds }: Command, body: () => void): number {
+  const end = Date.now() + Number(seconds ?? 0) * 1000;
+  let count = 0;
+  for (; seconds === undefined ? count < Number(times) : Date.now() < end; count++) body();
+  return count;
+}
+
+/** Does something while no other process does it. */
+function withLock(store: Store, body: () => void): void {
+  for (;;) {
+    const lock = store.set("lock", "", { ifAbsent: true, ttlMs: PATIENCE_MS });
+    if (lock.ok) {
+      body();
+      assert.ok(store.unset("lock", { ifEpoch: lock.epoch }).ok);
+      return;
+    }
+    // It may have been given back before this begins to wait.
+    store.poll("lock", 2);
+  }
 }
 
 /** Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes and goes. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dlopen } from "bun:ffi";
+import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
 import { existsSync } from "node:fs";
 import { connect, type NetConnectOpts } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -33,6 +33,8 @@ export const runtime: Runtime = {
     for (let i = 0; i < length; i++) copy[i] = bytes[at + i];
     return copy;
   },
+
+  lookAt: (address, length) => new Uint8Array(toArrayBuffer(Number(address) as Pointer, 0, length)),
 
   // Its types do not tell that it takes a descriptor.
   adopt: (fd) => connect({ fd } as unknown as NetConnectOpts),

@@ -37,6 +37,11 @@ Deno.test("The library and the store are all that has to be allowed", () => {
     if (store.getString("key") !== "välue" || store.getRaw("large").length !== 4096) throw new Error("wrong");
     if ([...store.entries()].length !== 2 || store.poll("key", 1)) throw new Error("wrong");
     store.getBusHeaderSnapshot(), store.getSlotSnapshot("key"), store.path, store.sync();
+    if (store.view("key", (bytes) => bytes.length) !== 6 || store.key("key").get().length !== 6) throw new Error("wrong");
+    if (store.add("number", 1) !== 1n || store.append("key", "x") !== 7 || store.getMany(["key"]).length !== 1) throw new Error("wrong");
+    let kept;
+    store.view("key", (bytes) => kept = bytes);
+    if (kept.length !== 0 || store.unset("number") !== 8) throw new Error("wrong");
     using watch = store.watch("key");
     using channel = store.channel("chat");
     store.set("key", "changed");

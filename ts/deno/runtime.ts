@@ -13,6 +13,9 @@ import { symbols } from "./symbols.ts";
 
 const slab = new Slab();
 
+/** Whether memory may be shown, which costs more to ask than to do. */
+let mayLook = false;
+
 /** Deno. */
 export const runtime: Runtime = {
   load(path: string): Native {
@@ -40,6 +43,14 @@ export const runtime: Runtime = {
   },
 
   copyOut: (memory, at, length) => slab.copyOut(memory, at, length),
+
+  lookAt(address, length) {
+    // It would ask the user otherwise, and a copy does as well. What is allowed for a path only does not suffice.
+    mayLook ||= isGranted({ name: "ffi" });
+    if (!mayLook) return null;
+    const pointer = Deno.UnsafePointer.create(address);
+    return pointer === null ? null : new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
+  },
 
   adopt: (fd) => new Socket({ fd }),
 };

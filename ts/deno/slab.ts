@@ -25,7 +25,7 @@ export class Slab {
    * Copies a value.
    *
    * @param memory Where the value is.
-   * @param from Where in it, a multiple of 4.
+   * @param from Where in it.
    * @param length Its length in bytes.
    * @returns The bytes, which nobody else has.
    */
@@ -45,8 +45,19 @@ export class Slab {
     }
     const whole = length >> 2;
     const target = this.#words;
-    for (let i = 0; i < whole; i++) {
-      target[(at >> 2) + i] = words[(from >> 2) + i];
+    const shift = (from & 3) << 3;
+    if (shift === 0) {
+      for (let i = 0; i < whole; i++) {
+        target[(at >> 2) + i] = words[(from >> 2) + i];
+      }
+    } else {
+      // Each word has a part of two.
+      let word = words[from >> 2];
+      for (let i = 0; i < whole; i++) {
+        const next = words[(from >> 2) + i + 1];
+        target[(at >> 2) + i] = word >>> shift | next << (32 - shift);
+        word = next;
+      }
     }
     for (let i = whole << 2; i < length; i++) copy[i] = bytes[from + i];
     return copy;

@@ -20,6 +20,8 @@ const SCALARS: Record<string, { type: string; bytes: number }> = {
   char: { type: "u8", bytes: 1 },
 };
 
+const POINTER_BYTES = 8;
+
 /** Registers the comparison for the symbol table of one runtime. */
 export function headerTests(test: Suite["test"], symbols: Record<string, Signature>): void {
   test("Every symbol has the signature of the header", () => {
@@ -49,19 +51,37 @@ export function headerTests(test: Suite["test"], symbols: Record<string, Signatu
     assert.match(readHeader(), /#define SPL_NO_VALUE (UINT32_MAX|0xffffffff)/i);
   });
 
+  test("Every number of writing has the number of the header", () => {
+    const { Condition, SetFlag, Operator, OperatorFlag } = layout;
+    assert.deepEqual(numbersOf("IF"), Condition);
+    assert.deepEqual(numbersOf("SET"), { ttl: SetFlag.ttl, type: SetFlag.type });
+    assert.deepEqual(numbersOf("KEEP"), { ttl: SetFlag.keepTtl });
+    assert.deepEqual(numbersOf("TYPE"), numbered(layout.VALUE_TYPES));
+    assert.deepEqual(numbersOf("EVICT"), numbered(layout.EVICTIONS));
+    const all = numbersOf("");
+    for (const [name, number] of Object.entries({ ...Operator, ...OperatorFlag })) {
+      assert.equal(all[name], number, name);
+    }
+    assert.match(readHeader(), /#define SPL_NO_DEADLINE (UINT64_MAX|0xffffffffffffffff)/i);
+  });
+
   test("Every struct has the layout of the header", () => {
     const structs: [name: string, offsets: Record<string, number>, size: number][] = [
       ["spl_options", layout.OPTIONS, layout.OPTIONS_BYTES],
       ["spl_error", layout.ERROR, layout.ERROR_BYTES],
       ["spl_slot_snapshot", layout.SLOT, layout.SLOT_BYTES],
       ["spl_header_snapshot", layout.HEADER, layout.HEADER_BYTES],
+      ["spl_cursor", layout.CURSOR, layout.CURSOR_BYTES],
+      ["spl_entry", layout.ENTRY, layout.ENTRY_BYTES],
+      ["spl_set_options", layout.SET_OPTIONS, layout.SET_OPTIONS_BYTES],
+      ["spl_version", layout.VERSION, layout.VERSION_BYTES],
+      ["spl_view", layout.VIEW, layout.VIEW_BYTES],
       ["spl_change", layout.CHANGE, layout.CHANGE_BYTES],
     ];
     const header = readHeader();
     for (const [name, offsets, size] of structs) {
       assert.deepEqual(structOf(header, name), { offsets: { ...offsets }, size }, name);
     }
-    assert.equal(structOf(header, "spl_cursor").size, layout.CURSOR_BYTES);
   });
 }
 
@@ -73,8 +93,12 @@ function readHeader(): string {
 
 /** The numbers of which the names begin alike, by the rest of the name. */
 function numbersOf(family: string): Record<string, number> {
-  const declared = readHeader().matchAll(new RegExp(`#define SPL_${family}_(\\w+) (\\d+)`, "g"));
+  const declared = readHeader().matchAll(new RegExp(`#define SPL_${family && family + "_"}(\\w+) (\\d+)`, "g"));
   return Object.fromEntries(Array.from(declared, ([, name, number]) => [name.toLowerCase(), Number(number)]));
+}
+
+function numbered(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(names.map((name, number) => [name, number]));
 }
 
 function functionsOf(header: string): Map<string, Signature> {
@@ -88,7 +112,7 @@ function functionsOf(header: string): Map<string, Signature> {
 
 /** What a runtime calls a parameter or a result: handles are pointers, every other pointer is a buffer. */
 function typeOf(declaration: string): string {
-  if (declaration.includes("*")) return /\bspl_store\b/.test(declaration) ? "pointer" : "buffer";
+  if (declaration.includes("*")) return /\bspl_(store|key)\b/.test(declaration) ? "pointer" : "buffer";
   const scalar = Object.keys(SCALARS).find((name) => new RegExp(`\\b${name}\\b`).test(declaration));
   return scalar === undefined ? declaration : SCALARS[scalar].type;
 }
@@ -99,8 +123,8 @@ function structOf(header: string, name: string): { offsets: Record<string, numbe
   const offsets: Record<string, number> = {};
   let size = 0;
   let alignment = 1;
-  for (const [, type, field, count] of body.matchAll(/(\w+) (\w+)(?:\[(\d+)\])?;/g)) {
-    const { bytes } = SCALARS[type];
+  for (const [, type, pointer, field, count] of body.matchAll(/(\w+) (\*?)(\w+)(?:\[(\d+)\])?;/g)) {
+    const bytes = pointer ? POINTER_BYTES : SCALARS[type].bytes;
     alignment = Math.max(alignment, bytes);
     size = roundUp(size, bytes);
     offsets[field] = size;

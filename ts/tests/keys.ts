@@ -89,7 +89,17 @@ export function keyTests({ test, Splinter }: Suite): void {
     store.set("key", "value");
     const slot = store.getSlotSnapshot("key");
     assert.ok(slot);
-    assert.deepEqual(Object.keys(slot).sort(), ["epoch", "hash", "key", "val_len", "val_off"]);
+    assert.deepEqual(Object.keys(slot).sort(), [
+      "epoch",
+      "hash",
+      "key",
+      "labels",
+      "pinned",
+      "ttl",
+      "type",
+      "val_len",
+      "val_off",
+    ]);
     assert.equal(slot.key, "key");
     assert.equal(slot.val_len, 5);
     assert.equal(slot.epoch, store.epoch("key"));
@@ -104,6 +114,7 @@ export function keyTests({ test, Splinter }: Suite): void {
     assert.deepEqual(Object.keys(header).sort(), [
       "auto_vacuum",
       "epoch",
+      "eviction",
       "last_failure_epoch",
       "magic",
       "max_val_sz",

@@ -19,11 +19,25 @@ export function watchTests({ test, Splinter }: Suite): void {
     using store = Splinter.anonymous();
     using watch = store.watch("key");
     store.set("key", "a");
-    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 2n, seq: 0n, kind: "set", value: bytes("a") });
+    assert.deepEqual(await takeOne(watch), {
+      key: "key",
+      epoch: 2n,
+      seq: 0n,
+      kind: "set",
+      offset: 0,
+      value: bytes("a"),
+    });
     store.set("key", "");
-    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 4n, seq: 1n, kind: "set", value: bytes("") });
+    assert.deepEqual(await takeOne(watch), {
+      key: "key",
+      epoch: 4n,
+      seq: 1n,
+      kind: "set",
+      offset: 0,
+      value: bytes(""),
+    });
     store.unset("key");
-    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 6n, seq: 2n, kind: "unset", value: null });
+    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 6n, seq: 2n, kind: "unset", offset: 0, value: null });
   });
 
   test("What is changed after a watch was made is seen, however late its first event is asked for", async () => {
@@ -44,7 +58,14 @@ export function watchTests({ test, Splinter }: Suite): void {
     for (let i = 1n; i <= 500n; i++) {
       store.set("key", `${i}`);
       const event = await takeOne(watch);
-      assert.deepEqual(event, { key: "key", epoch: first + 2n * i, seq: i, kind: "set", value: bytes(`${i}`) });
+      assert.deepEqual(event, {
+        key: "key",
+        epoch: first + 2n * i,
+        seq: i,
+        kind: "set",
+        offset: 0,
+        value: bytes(`${i}`),
+      });
     }
   });
 
@@ -57,8 +78,8 @@ export function watchTests({ test, Splinter }: Suite): void {
     }
     store.set("end", "");
     const [a, b, end] = await take(watch, 3);
-    assert.deepEqual(a, { key: "a", epoch: 200n, seq: 0n, kind: "set", value: bytes("100") });
-    assert.deepEqual(b, { key: "b", epoch: 200n, seq: 1n, kind: "set", value: bytes("100") });
+    assert.deepEqual(a, { key: "a", epoch: 200n, seq: 0n, kind: "set", offset: 0, value: bytes("100") });
+    assert.deepEqual(b, { key: "b", epoch: 200n, seq: 1n, kind: "set", offset: 0, value: bytes("100") });
     assert.deepEqual([end.key, end.seq], ["end", 200n]);
   });
 
@@ -175,7 +196,7 @@ export function watchTests({ test, Splinter }: Suite): void {
     using store = Splinter.anonymous();
     store.set("key", "value");
     using watch = store.watch("key", { values: false, initial: true });
-    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 2n, seq: 1n, kind: "set", value: null });
+    assert.deepEqual(await takeOne(watch), { key: "key", epoch: 2n, seq: 1n, kind: "set", offset: 0, value: null });
   });
 
   test("Values of every size come whole, and stay as they are", async () => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use splinter::{Error, KeyHandle, Store};
+use splinter::{Error, KeyHandle, SetOptions, Store};
 
 use super::scratch::scratch_value_of;
 use super::{SPL_NO_KEY, SPL_OK, SplError, SplStore, explained, guarded, handle, input, length, output, put};
@@ -220,6 +220,26 @@ pub unsafe extern "C" fn spl_key_scratch_set(key: *const SplKey, value_len: u32)
             .get(..value_len as usize)
             .ok_or_else(|| super::invalid("the value is longer than scratch memory"))?;
         key.key.set(value).map(|_| SPL_OK)
+    })
+}
+
+/// `spl_key_scratch_set` of a value of one of the `SPL_TYPE_` types.
+///
+/// # Safety
+///
+/// As for `spl_key_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_key_scratch_set_typed(key: *const SplKey, value_len: u32, value_type: u32) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let key = unsafe { opened(key)? };
+        // SAFETY: as the caller promises.
+        let value = unsafe { scratch_value_of(&key.store.0)? };
+        let value = value
+            .get(..value_len as usize)
+            .ok_or_else(|| super::invalid("the value is longer than scratch memory"))?;
+        let options = SetOptions::new().value_type(super::operations::value_type(value_type)?);
+        key.key.set_with(value, &options).map(|_| SPL_OK)
     })
 }
 

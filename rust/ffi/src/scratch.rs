@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use splinter::{Error, Store};
+use splinter::{Error, SetOptions, Store};
 
 use super::operations::{self, SplSetOptions};
 use super::{
@@ -139,6 +139,28 @@ pub unsafe extern "C" fn spl_scratch_set(store: *const SplStore, key_len: u32, v
         let (store, scratch) = unsafe { scratch(store, key_len)? };
         store
             .set(scratch.key, scratch_value(&scratch, value_len)?)
+            .map(|_| SPL_OK)
+    })
+}
+
+/// `spl_set` of a value in scratch memory, which is of one of the `SPL_TYPE_` types.
+///
+/// # Safety
+///
+/// As for `spl_scratch_get`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_scratch_set_typed(
+    store: *const SplStore,
+    key_len: u32,
+    value_len: u32,
+    value_type: u32,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let (store, scratch) = unsafe { scratch(store, key_len)? };
+        let options = SetOptions::new().value_type(operations::value_type(value_type)?);
+        store
+            .set_with(scratch.key, scratch_value(&scratch, value_len)?, &options)
             .map(|_| SPL_OK)
     })
 }
