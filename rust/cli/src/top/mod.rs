@@ -2,7 +2,7 @@
 //!
 //! The [`model`] is what is known of the store: it follows the feed of changes, so that looking costs what changes, not what
 //! exists. The [`view`] is what of it is shown, and obeys the keys; it draws on the [`screen`]. Where there is none, one table
-//! is [`print`]ed.
+//! is [`mod@print`]ed.
 
 mod model;
 mod print;

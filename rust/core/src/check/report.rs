@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// What [`Store::check`] has seen.
+/// What [`crate::Store::check`] has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CheckReport {
@@ -60,7 +60,7 @@ impl CheckReport {
     }
 }
 
-/// What [`Store::repair`] has found, and what it left.
+/// What [`crate::Store::repair`] has found, and what it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {
@@ -70,7 +70,7 @@ pub struct RepairReport {
     pub left: CheckReport,
 }
 
-/// Something that is wrong with a store. `Display` says it in words, and what [`Store::repair`] does about it is said here.
+/// Something that is wrong with a store. `Display` says it in words, and what [`crate::Store::repair`] does about it is said here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
