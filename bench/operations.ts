@@ -58,7 +58,10 @@ export function measure(Splinter: SplinterConstructor, runtime: string, count = 
     ["`add`", each((i) => store.add(counters[i], 1n))],
     ["`expire`", each((i) => store.expire(timed[i], 86_400_000))],
     ["`set` and `append`", each((i) => (store.set(names[i], ""), store.append(names[i], "token")))],
-    ["`label`, given and taken", each((i) => (store.label(names[i], { add: [0] }), store.label(names[i], { remove: [0] })))],
+    [
+      "`label`, given and taken",
+      each((i) => (store.label(names[i], { add: [0] }), store.label(names[i], { remove: [0] }))),
+    ],
   ];
   const best = rows.map(() => Infinity);
   for (let round = 0; round < rounds; round++) {
