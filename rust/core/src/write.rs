@@ -285,9 +285,10 @@ impl Writer<'_> {
     #[inline]
     pub(crate) fn write(&self, target: &Target<'_>, request: &Request<'_>) -> Result<Written> {
         let region = self.region;
-        if let Content::Value(value) | Content::Suffix(value) = request.content {
-            self.check_length(value.len())?;
-        }
+        self.check_length(match request.content {
+            Content::Value(value) | Content::Suffix(value) => value.len(),
+            Content::Integer(_) => size_of::<u64>(),
+        })?;
         let mut backoff = Backoff::new(self.patience);
         for repetition in 0_u32.. {
             let step = match region.locate(target) {

@@ -387,6 +387,9 @@ fn a_number_is_changed_by_each_of_several_threads_once() {
         store.slot_snapshot("signed").unwrap().unwrap().value_type,
         ValueType::BigInt
     );
+    let narrow = OpenOptions::new().slots(1).max_value_bytes(7).anonymous().unwrap();
+    let error = narrow.apply("n", Operation::Add(1_u64)).unwrap_err();
+    assert_eq!(error, Error::ValueTooLarge { bytes: 8, max: 7 });
     store.set("text", "seven b").unwrap();
     assert_eq!(
         store.apply("text", Operation::Add(1_u64)).unwrap_err(),
