@@ -132,9 +132,17 @@ export class StoreKey implements Key {
   }
 
   append(data: string | Uint8Array): number {
+    if (typeof data === "string") {
+      // Encoding it in place spares more than the remembered slot does.
+      this.#expectOpen();
+      return this.#home.store.append(this.#key, data);
+    }
     const bytes = check.appendable(data);
     const size = bytes.length;
-    if (size > this.#home.maxValueSize) return this.#home.store.append(this.#key, data);
+    if (size > this.#home.maxValueSize) {
+      this.#expectOpen();
+      return this.#home.store.append(this.#key, data);
+    }
     const result = this.#native.spl_key_append(this.#opened.handle, bytes, size);
     if (result < 0) throw this.#error(result, size);
     return result;

@@ -168,7 +168,8 @@ fn use_store(store: &Store, command: &Command) -> Result<Value> {
         }),
         "lock" => {
             let ttl_ms = command.number("ttl_ms").unwrap_or(0);
-            try_lock(store, Duration::from_millis(ttl_ms.into())).map(|epoch| json!(epoch.is_some()))
+            try_lock(store, Duration::from_millis(ttl_ms.into()))
+                .map(|epoch| json!(epoch.is_some()))
         }
         "hammer" => hammer(store).map(done),
         "inspect" => inspect(store, command.number("changes").unwrap_or(1) as usize),
