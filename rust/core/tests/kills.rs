@@ -12,6 +12,7 @@ mod process;
 mod trace;
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -275,13 +276,35 @@ fn stride() -> Option<usize> {
     number("SPLINTER_TEST_STRIDE")
 }
 
-/// What processes share, but for the table of handles.
-fn shared(file: &File, parts: &Parts) -> Vec<u8> {
-    let mut bytes = vec![0; parts.handles.start + parts.region_bytes - parts.stripes.start];
-    let (head, rest) = bytes.split_at_mut(parts.handles.start);
-    file.read_exact_at(head, 0).unwrap();
-    file.read_exact_at(rest, parts.stripes.start as u64).unwrap();
-    bytes
+/// What processes share, mapped.
+struct Mapped {
+    base: *mut libc::c_void,
+    parts: Parts,
+}
+
+impl Mapped {
+    fn new(store: &Store) -> Self {
+        let (file, parts) = (File::open(store.path()).unwrap(), Parts::of(store.geometry()));
+        let (bytes, fd) = (parts.region_bytes, file.as_raw_fd());
+        // SAFETY: the kernel chooses the address.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
+        assert_ne!(base, libc::MAP_FAILED);
+        Self { base, parts }
+    }
+
+    /// All but the table of handles. Nobody writes meanwhile: the only child stands still.
+    fn parts(&self) -> [&[u8]; 2] {
+        // SAFETY: the mapping has so many bytes and lives as long as `self`.
+        let bytes = unsafe { std::slice::from_raw_parts(self.base.cast::<u8>(), self.parts.region_bytes) };
+        [&bytes[..self.parts.handles.start], &bytes[self.parts.stripes.start..]]
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: nothing borrows it any more.
+        unsafe { libc::munmap(self.base, self.parts.region_bytes) };
+    }
 }
 
 /// After how many instructions to kill an operation.
@@ -291,28 +314,27 @@ fn kill_points(operation: &Killed, sterile: bool) -> Vec<usize> {
     let store = create(path, sterile);
     store.set("k", BEFORE).unwrap();
     (operation.prepare)(&store);
-    let (file, parts) = (File::open(path).unwrap(), Parts::of(store.geometry()));
+    let mapped = Mapped::new(&store);
     let mut child = lead(|_| Store::open(path).unwrap(), |store| (operation.act)(store));
     let turns = child.turns();
     let mut points = Vec::new();
-    let mut before = shared(&file, &parts);
+    let mut before = mapped.parts().map(<[u8]>::to_vec);
+    let stride = stride();
     for steps in 1.. {
         child.step();
         if child.turns() > turns {
             points.push(steps);
             break;
         }
-        let after = shared(&file, &parts);
-        let is_due = match stride() {
-            Some(stride) => steps % stride == 0,
-            None => after != before,
-        };
-        if is_due {
+        let is_changed = mapped.parts() != before.each_ref().map(|part| &part[..]);
+        if is_changed {
+            before = mapped.parts().map(<[u8]>::to_vec);
+        }
+        if stride.map_or(is_changed, |stride| steps % stride == 0) {
             points.push(steps);
         }
-        before = after;
     }
-    if stride().is_some() {
+    if stride.is_some() {
         return points;
     }
     let distance = number("SPLINTER_TEST_POINTS").unwrap_or(8);
