@@ -437,7 +437,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = directory.path().join("s");
-        let sterile = seed % 2 == 0;
+        let sterile = seed.is_multiple_of(2);
         let store = options().auto_vacuum(sterile).create(&path).unwrap();
         let followers = Followers::new(&path);
         Self {
@@ -985,11 +985,11 @@ impl World {
         self.note("purge".into());
         let purged = self.store.purge().unwrap();
         assert!(purged == 0 || !(self.pure && self.sterile), "there is nothing to purge");
-        let was_pure = std::mem::replace(&mut self.pure, true);
+        self.pure = true;
         let was_sterile = std::mem::replace(&mut self.sterile, true);
         self.check_bytes();
         self.sterile = was_sterile;
-        self.pure = self.sterile || was_pure && purged == 0 && self.sterile;
+        self.pure = self.sterile;
     }
 
     fn switch(&mut self) {
