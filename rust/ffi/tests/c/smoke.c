@@ -151,6 +151,7 @@ static int check_null_handle(void)
     CHECK(spl_key_changed(NULL) == SPL_CLOSED);
     CHECK(spl_key_scratch_get(NULL) == SPL_CLOSED);
     CHECK(spl_key_scratch_set(NULL, 1) == SPL_CLOSED);
+    CHECK(spl_key_scratch_set_typed(NULL, 1, SPL_TYPE_TEXT) == SPL_CLOSED);
     CHECK(spl_key_scratch_epoch(NULL) == SPL_CLOSED);
     CHECK(spl_set_with(NULL, BYTES("k"), BYTES("v"), &set, &epoch) == SPL_CLOSED);
     CHECK(spl_unset_if_epoch(NULL, BYTES("k"), &epoch) == SPL_CLOSED);
@@ -171,6 +172,7 @@ static int check_null_handle(void)
     CHECK(spl_purge(NULL) == SPL_CLOSED);
     CHECK(spl_eviction(NULL) == SPL_CLOSED);
     CHECK(spl_set_eviction(NULL, SPL_EVICT_LRU) == SPL_CLOSED);
+    CHECK(spl_scratch_set_typed(NULL, 1, 1, SPL_TYPE_TEXT) == SPL_CLOSED);
     CHECK(spl_scratch_set_with(NULL, 1, 1) == SPL_CLOSED);
     CHECK(spl_scratch_set_with_from(NULL, 1, bytes, 8) == SPL_CLOSED);
     CHECK(spl_scratch_unset_if_epoch(NULL, 1) == SPL_CLOSED);
@@ -526,6 +528,10 @@ static int check_scratch_operations(struct spl_store *store)
     memcpy(scratch + SPL_SCRATCH_VALUE, "++", 2);
     CHECK(spl_scratch_append(store, 2, 2) == 10 && spl_scratch_append_from(store, 2, BYTES("!")) == 11);
     memset(scratch + SPL_SCRATCH_RESULT, 0, 8);
+    CHECK(spl_scratch_set_typed(store, 2, 2, SPL_TYPE_TEXT) == SPL_OK && spl_scratch_get_entry(store, 2) == 2);
+    memcpy(&version, scratch + SPL_SCRATCH_RESULT, sizeof version);
+    CHECK(version.value_type == SPL_TYPE_TEXT);
+    memset(scratch + SPL_SCRATCH_RESULT, 0, 8);
     CHECK(spl_scratch_unset_if_epoch(store, 2) == SPL_CONDITION_NOT_MET);
     CHECK(spl_scratch_unset_if_epoch(store, 2) == SPL_OK);
 
@@ -538,6 +544,8 @@ static int check_scratch_operations(struct spl_store *store)
     CHECK(spl_key_get(key, buffer, sizeof buffer) == 4 && memcmp(buffer, "keys", 4) == 0);
     CHECK(spl_key_scratch_get(key) == 4 && memcmp(scratch + SPL_SCRATCH_VALUE, "keys", 4) == 0);
     CHECK(spl_key_scratch_set(key, 3) == SPL_OK && spl_key_scratch_epoch(key) == SPL_OK);
+    CHECK(spl_key_scratch_set_typed(key, 3, SPL_TYPE_TEXT) == SPL_OK);
+    CHECK(spl_key_scratch_set_typed(key, 3, 99) == SPL_INVALID_ARGUMENT);
     CHECK(spl_key_epoch(key, &epoch) == SPL_OK && memcmp(scratch + SPL_SCRATCH_RESULT, &epoch, 8) == 0);
     CHECK(spl_key_unset(key) == 3 && spl_key_epoch(key, &epoch) == SPL_NO_KEY);
     CHECK(spl_key_close(key) == SPL_OK);
