@@ -543,9 +543,9 @@ static int check_scratch_operations(struct spl_store *store)
     CHECK(spl_key_append(key, BYTES("s")) == 4);
     CHECK(spl_key_get(key, buffer, sizeof buffer) == 4 && memcmp(buffer, "keys", 4) == 0);
     CHECK(spl_key_scratch_get(key) == 4 && memcmp(scratch + SPL_SCRATCH_VALUE, "keys", 4) == 0);
-    CHECK(spl_key_scratch_set(key, 3) == SPL_OK && spl_key_scratch_epoch(key) == SPL_OK);
     CHECK(spl_key_scratch_set_typed(key, 3, SPL_TYPE_TEXT) == SPL_OK);
     CHECK(spl_key_scratch_set_typed(key, 3, 99) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_key_scratch_set(key, 3) == SPL_OK && spl_key_scratch_epoch(key) == SPL_OK);
     CHECK(spl_key_epoch(key, &epoch) == SPL_OK && memcmp(scratch + SPL_SCRATCH_RESULT, &epoch, 8) == 0);
     CHECK(spl_key_unset(key) == 3 && spl_key_epoch(key, &epoch) == SPL_NO_KEY);
     CHECK(spl_key_close(key) == SPL_OK);
