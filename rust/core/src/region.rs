@@ -533,14 +533,21 @@ impl Region {
         (self.record(self.layout.reserved + chunk / 64 * 8), 1 << (chunk % 64))
     }
 
+    /// [`Self::check_intact`] with a look at the file's length: what nobody has touched since it was cut is missing too.
+    pub(crate) fn check_length(&self) -> Result<()> {
+        let metadata = self.file.metadata();
+        let metadata = metadata.map_err(|error| Error::from_os("look at the store", &error))?;
+        if metadata.len() < self.layout.bytes as u64 {
+            self.watch.state.store(guard::DAMAGED, Ordering::SeqCst);
+        }
+        self.check_intact()
+    }
+
     /// Waits until everything that was written is on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         let io = |error| Error::from_os("sync the store", &error);
         // Pages beyond a file's end are nobody's: the kernel would sync them without a word.
-        if self.file.metadata().map_err(io)?.len() < self.layout.bytes as u64 {
-            self.watch.state.store(guard::DAMAGED, Ordering::SeqCst);
-        }
-        self.check_intact()?;
+        self.check_length()?;
         // SAFETY: the mapping lives as long as `self`.
         unsafe { sys::sync_mapping(self.base, self.layout.bytes) }.map_err(io)
     }

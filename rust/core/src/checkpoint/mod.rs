@@ -70,8 +70,9 @@ impl Store {
     /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`].
     pub fn sync(&self) -> Result<()> {
         self.writer()?;
+        self.region().check_length()?;
         let Some(path) = self.checkpoint_path() else {
-            return self.region().check_intact();
+            return Ok(());
         };
         let mut state = self.checkpointing();
         if let Some(failure) = &state.failure {
