@@ -129,8 +129,8 @@ impl<S: AsRef<Store>> KeyHandle<S> {
     /// # Errors
     ///
     /// As there.
-    pub fn get_with<T>(&self, mut look: impl FnMut(&[AtomicU8]) -> T) -> Result<Option<T>> {
-        self.store().read_value(&self.target(), |view| Ok(look(view.bytes())))
+    pub fn get_with<T>(&self, look: impl FnMut(&[AtomicU8]) -> T) -> Result<Option<T>> {
+        self.store().get_with_at(&self.target(), look)
     }
 
     /// [`Store::contains`].

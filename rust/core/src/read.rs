@@ -76,6 +76,11 @@ impl<'a> View<'a> {
         Ok(())
     }
 
+    /// Whether all that was seen of it up to now was one whole state of the slot.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.ctl.was_stable_until(self.region.ctl_after_reading(self.slot))
+    }
+
     /// The value where it lies.
     pub(crate) fn bytes(&self) -> &'a [AtomicU8] {
         self.region.value(self.slot, self.buffer(), self.value_bytes)

@@ -486,7 +486,7 @@ impl Store {
 
     /// Lets `look` see a value where it lies, without a copy, and returns what it returns; `None` if there is no such key.
     ///
-    /// What `look` saw may have changed under its eyes; then its result is thrown away and it is called again, so that the one
+    /// The bytes, but not their number, may change under the eyes of `look`; then its result is thrown away and it is called again, so that the one
     /// that is returned was made of one whole value. The bytes are atomics for that reason: take them by relaxed loads, and
     /// believe nothing before the call returns. Where writers are too fast for it, `look` is called once more while they have
     /// to wait.
@@ -504,8 +504,23 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Self::get`].
-    pub fn get_with<T>(&self, key: impl AsRef<[u8]>, mut look: impl FnMut(&[AtomicU8]) -> T) -> Result<Option<T>> {
-        self.read_value(&self.target(key.as_ref()), |view| Ok(look(view.bytes())))
+    pub fn get_with<T>(&self, key: impl AsRef<[u8]>, look: impl FnMut(&[AtomicU8]) -> T) -> Result<Option<T>> {
+        self.get_with_at(&self.target(key.as_ref()), look)
+    }
+
+    pub(crate) fn get_with_at<T>(
+        &self,
+        target: &Target<'_>,
+        mut look: impl FnMut(&[AtomicU8]) -> T,
+    ) -> Result<Option<T>> {
+        loop {
+            // Looked at only if it is still there by then, so that its length at least is that of a value.
+            let seen = self.read_value(target, |view| Ok(view.is_whole().then(|| look(view.bytes()))))?;
+            match seen {
+                Some(None) => {}
+                seen => return Ok(seen.flatten()),
+            }
+        }
     }
 
     /// [`Self::set`] on a condition, with a time to live or a type: see [`SetOptions`].

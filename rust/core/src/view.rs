@@ -47,6 +47,7 @@ impl Store {
     /// As for [`Self::get`].
     pub fn view(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueView<'_>>> {
         let region = self.region();
+        // Believed as any read is, so that the length is that of a value.
         self.read_value(&self.target(key.as_ref()), |view| {
             Ok(ValueView {
                 bytes: region.value(view.slot, view.ctl.buffer(), view.value_bytes),

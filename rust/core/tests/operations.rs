@@ -1,6 +1,6 @@
 //! Conditional writes, deadlines, eviction, counters, appends, batches, key handles, labels, namespaces, reads in place.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use splinter::{
@@ -14,6 +14,15 @@ const LATE: Duration = Duration::from_secs(3600);
 
 fn store() -> Store {
     OpenOptions::new().slots(16).max_value_bytes(256).anonymous().unwrap()
+}
+
+/// Ends what goes on until then, however a test ends.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Sets a key that is gone when this returns, though nobody has noticed.
@@ -637,8 +646,9 @@ fn a_change_of_attributes_is_told_in_the_feed_and_wakes_no_watch_of_values() {
 fn a_value_is_read_in_place_whole_beside_a_writer() {
     let store = OpenOptions::new().slots(4).max_value_bytes(4096).anonymous().unwrap();
     store.set("k", vec![0; 4096]).unwrap();
-    let done = std::sync::atomic::AtomicBool::new(false);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&done);
         scope.spawn(|| {
             for i in 0_u32.. {
                 store.set("k", vec![i as u8; 1 + i as usize % 4096]).unwrap();
@@ -656,7 +666,6 @@ fn a_value_is_read_in_place_whole_beside_a_writer() {
                 .unwrap();
             assert_eq!(is_whole, Some(true));
         }
-        done.store(true, Ordering::Relaxed);
     });
     assert_eq!(store.get_with("absent", |_| ()).unwrap(), None);
 }
