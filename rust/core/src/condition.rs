@@ -159,6 +159,18 @@ pub struct Versioned {
     pub value_type: ValueType,
 }
 
+/// What belongs to a value that was copied to a buffer: see [`Store::get_version`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Version {
+    /// Length of the value in bytes.
+    pub value_bytes: usize,
+    /// Its epoch: for [`SetOptions::if_epoch`].
+    pub epoch: u64,
+    /// Its type.
+    pub value_type: ValueType,
+}
+
 impl Store {
     /// Replaces a value by what `change` makes of it, as one step: if others write in between, `change` is called again with
     /// what they have left. It gets `None` if there is no such key, and gives `None` to leave things as they are. Returns the

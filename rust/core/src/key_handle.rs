@@ -79,6 +79,11 @@ impl<S: AsRef<Store>> KeyHandle<S> {
         self.store.as_ref()
     }
 
+    /// What it was made with: the store, or what shares it.
+    pub fn owner(&self) -> &S {
+        &self.store
+    }
+
     /// The key.
     pub fn name(&self) -> &[u8] {
         &self.key

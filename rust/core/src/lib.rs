@@ -61,7 +61,7 @@ pub use batch::BatchError;
 pub use changes::{Change, Changes};
 pub use check::{CellFault, CheckReport, Finding, RepairReport};
 pub use checkpoint::{Durability, Recovery, Syncer};
-pub use condition::{Outcome, SetOptions, Versioned};
+pub use condition::{Outcome, SetOptions, Version, Versioned};
 pub use error::{Error, ErrorCode, Result};
 pub use evict::Eviction;
 pub use expiry::TimeToLive;

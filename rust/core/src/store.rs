@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpointing, Durability, Recovery, checkpoint_path};
-use crate::condition::{Condition, Outcome, SetOptions, Versioned};
+use crate::condition::{Condition, Outcome, SetOptions, Version, Versioned};
 use crate::error::{Error, Result};
 use crate::evict::Eviction;
 use crate::guard;
@@ -19,6 +19,7 @@ use crate::key::Target;
 use crate::layout::{FLAG_AUTO_VACUUM, FORMAT_VERSION, Geometry, MAGIC};
 use crate::lock::{Backoff, Writer};
 use crate::options::{OpenOptions, file_path, memory_path, open_regular};
+use crate::read::View;
 use crate::region::Region;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sys;
@@ -158,7 +159,8 @@ impl Store {
         OpenOptions::new().create_or_open(path)
     }
 
-    /// Takes a store's name away, and its checkpoint. Those who have it open keep it; its space is freed when the last of them has closed it.
+    /// Takes a store's name away, and its checkpoint. Those who have it open keep it; its space is freed when the last of them
+    /// has closed it.
     ///
     /// # Errors
     ///
@@ -428,16 +430,44 @@ impl Store {
 
     #[inline]
     pub(crate) fn get_at(&self, target: &Target<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
+        let found = self.get_and(target, buffer, |_| ())?;
+        Ok(found.map(|(bytes, ())| bytes))
+    }
+
+    /// [`Self::get`] with what belongs to the same version of the value.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn get_version(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<Version>> {
+        let target = self.target(key.as_ref());
+        let state = |view: &View<'_>| (view.ctl.sequence() << 1, view.value_type());
+        let found = self.get_and(&target, buffer, state)?;
+        Ok(found.map(|(value_bytes, (epoch, value_type))| Version {
+            value_bytes,
+            epoch,
+            value_type,
+        }))
+    }
+
+    /// Copies a value to the start of a buffer, and takes something else of the same version.
+    #[inline]
+    fn get_and<T>(
+        &self,
+        target: &Target<'_>,
+        buffer: &mut [u8],
+        also: impl Fn(&View<'_>) -> T,
+    ) -> Result<Option<(usize, T)>> {
         let mut touched_bytes = 0;
         let found = self.read_value(target, |view| {
             if view.value_bytes <= buffer.len() {
                 view.copy_to(buffer);
                 touched_bytes = touched_bytes.max(view.value_bytes);
             }
-            Ok(view.value_bytes)
+            Ok((view.value_bytes, also(view)))
         });
-        let valid_bytes = match found {
-            Ok(Some(bytes)) if bytes <= buffer.len() => bytes,
+        let valid_bytes = match &found {
+            Ok(Some((bytes, _))) if *bytes <= buffer.len() => *bytes,
             _ => 0,
         };
         // An attempt that failed has copied more than the one that succeeded: nobody is to see the rest.
@@ -486,10 +516,10 @@ impl Store {
 
     /// Lets `look` see a value where it lies, without a copy, and returns what it returns; `None` if there is no such key.
     ///
-    /// The bytes, but not their number, may change under the eyes of `look`; then its result is thrown away and it is called again, so that the one
-    /// that is returned was made of one whole value. The bytes are atomics for that reason: take them by relaxed loads, and
-    /// believe nothing before the call returns. Where writers are too fast for it, `look` is called once more while they have
-    /// to wait.
+    /// The bytes, but not their number, may change under the eyes of `look`; then its result is thrown away and it is called
+    /// again, so that the one that is returned was made of one whole value. The bytes are atomics for that reason: take them by
+    /// relaxed loads, and believe nothing before the call returns. Where writers are too fast for it, `look` is called once
+    /// more while they have to wait.
     ///
     /// ```
     /// # let store = splinter::OpenOptions::new().anonymous()?;

@@ -1,26 +1,13 @@
 //! Handles of keys: searched for once, and then looked for where they were found last.
 
-use std::sync::Arc;
+use splinter::{Error, KeyHandle, SetOptions};
 
-use splinter::{Error, KeyHandle, SetOptions, Store};
-
-use super::scratch::scratch_value_of;
-use super::{SPL_NO_KEY, SPL_OK, SplError, SplStore, explained, guarded, handle, input, length, output, put};
+use super::scratch::{put_number, scratch_result_of, scratch_value, scratch_value_of};
+use super::{SPL_NO_KEY, SPL_OK, Shared, SplError, SplStore, explained, guarded, handle, input, length, output, put};
 
 /// A key of a store. Any number of threads may use it at once. It keeps the store open, for itself, until it is closed.
 pub struct SplKey {
     key: KeyHandle<Shared>,
-    store: Shared,
-}
-
-/// A store that a key has too.
-#[derive(Clone)]
-struct Shared(Arc<SplStore>);
-
-impl AsRef<Store> for Shared {
-    fn as_ref(&self) -> &Store {
-        &self.0.store
-    }
 }
 
 /// # Safety
@@ -51,13 +38,9 @@ pub unsafe extern "C" fn spl_key(
             handle(store)?;
             input(key, key_len)?
         };
-        // SAFETY: an open handle is a count that `spl_open` gave away; this adds one of our own.
-        let shared = unsafe {
-            Arc::increment_strong_count(store);
-            Shared(Arc::from_raw(store))
-        };
-        let key = KeyHandle::new(shared.clone(), name)?;
-        prepared = Box::into_raw(Box::new(SplKey { key, store: shared }));
+        // SAFETY: it is open, as the caller promises.
+        let key = KeyHandle::new(unsafe { Shared::of(store) }, name)?;
+        prepared = Box::into_raw(Box::new(SplKey { key }));
         Ok(SPL_OK)
     };
     // SAFETY: as the caller promises.
@@ -199,7 +182,7 @@ pub unsafe extern "C" fn spl_key_scratch_get(key: *const SplKey) -> i32 {
         // SAFETY: as the caller promises.
         let key = unsafe { opened(key)? };
         // SAFETY: as the caller promises.
-        let value = unsafe { scratch_value_of(&key.store.0)? };
+        let value = unsafe { scratch_value_of(&key.key.owner().0)? };
         key.key.get(value).map(length)
     })
 }
@@ -215,10 +198,7 @@ pub unsafe extern "C" fn spl_key_scratch_set(key: *const SplKey, value_len: u32)
         // SAFETY: as the caller promises.
         let key = unsafe { opened(key)? };
         // SAFETY: as the caller promises.
-        let value = unsafe { scratch_value_of(&key.store.0)? };
-        let value = value
-            .get(..value_len as usize)
-            .ok_or_else(|| super::invalid("the value is longer than scratch memory"))?;
+        let value = scratch_value(unsafe { scratch_value_of(&key.key.owner().0)? }, value_len)?;
         key.key.set(value).map(|_| SPL_OK)
     })
 }
@@ -234,10 +214,7 @@ pub unsafe extern "C" fn spl_key_scratch_set_typed(key: *const SplKey, value_len
         // SAFETY: as the caller promises.
         let key = unsafe { opened(key)? };
         // SAFETY: as the caller promises.
-        let value = unsafe { scratch_value_of(&key.store.0)? };
-        let value = value
-            .get(..value_len as usize)
-            .ok_or_else(|| super::invalid("the value is longer than scratch memory"))?;
+        let value = scratch_value(unsafe { scratch_value_of(&key.key.owner().0)? }, value_len)?;
         let options = SetOptions::new().value_type(super::operations::value_type(value_type)?);
         key.key.set_with(value, &options).map(|_| SPL_OK)
     })
@@ -257,8 +234,7 @@ pub unsafe extern "C" fn spl_key_scratch_epoch(key: *const SplKey) -> i32 {
             return Ok(SPL_NO_KEY);
         };
         // SAFETY: as the caller promises.
-        let result = unsafe { super::scratch::scratch_result_of(&key.store.0)? };
-        result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        put_number(unsafe { scratch_result_of(&key.key.owner().0)? }, epoch);
         Ok(SPL_OK)
     })
 }

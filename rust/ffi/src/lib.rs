@@ -351,6 +351,28 @@ pub struct SplEntry {
     pub reserved: u32,
 }
 
+/// A handle that others have too: the thread of a selector, or a key.
+struct Shared(Arc<SplStore>);
+
+impl Shared {
+    /// # Safety
+    ///
+    /// `store` is an open handle.
+    unsafe fn of(store: *const SplStore) -> Self {
+        // SAFETY: an open handle is a count that `spl_open` gave away; this adds one of our own.
+        unsafe {
+            Arc::increment_strong_count(store);
+            Self(Arc::from_raw(store))
+        }
+    }
+}
+
+impl AsRef<Store> for Shared {
+    fn as_ref(&self) -> &Store {
+        &self.0.store
+    }
+}
+
 type Outcome = Result<i32, Error>;
 
 /// What a store's answer is as a number: a length, or that there is no such key.

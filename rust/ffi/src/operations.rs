@@ -103,15 +103,14 @@ fn epoch_of(outcome: Outcome) -> (i32, u64) {
     }
 }
 
-/// The same, with the epoch where it goes.
+/// Puts the epoch of an outcome where it goes, and leaves the code.
 ///
 /// # Safety
 ///
-/// `epoch` is NULL or valid for writing.
-unsafe fn told(outcome: Outcome, epoch: *mut u64) -> Result<i32, Error> {
-    let (code, now) = epoch_of(outcome);
+/// `to` is NULL or valid for writing.
+unsafe fn told((code, epoch): (i32, u64), to: *mut u64) -> Result<i32, Error> {
     // SAFETY: as the caller promises.
-    unsafe { put(epoch, now)? };
+    unsafe { put(to, epoch)? };
     Ok(code)
 }
 
@@ -125,14 +124,10 @@ pub(crate) fn unset_if_epoch(store: &Store, key: &[u8], epoch: u64) -> Result<(i
 
 /// Copies a value to a buffer if it fits; `None` if there is no such key.
 pub(crate) fn get_entry(store: &Store, key: &[u8], buffer: &mut [u8]) -> Result<Option<SplVersion>, Error> {
-    let Some(entry) = store.get_entry(key)? else {
-        return Ok(None);
-    };
-    deliver(&entry.value, buffer)?;
-    Ok(Some(SplVersion {
-        epoch: entry.epoch,
-        value_type: entry.value_type as u32,
-        value_len: entry.value.len() as u32,
+    Ok(store.get_version(key, buffer)?.map(|version| SplVersion {
+        epoch: version.epoch,
+        value_type: version.value_type as u32,
+        value_len: version.value_bytes as u32,
     }))
 }
 
@@ -203,12 +198,12 @@ pub unsafe extern "C" fn spl_set_with(
         let (store, key) = unsafe { (&handle(store)?.store, input(key, key_len)?) };
         // SAFETY: as the caller promises.
         let (value, options) = unsafe { (input(value, value_len)?, options.as_ref()) };
-        let options = set_options(options.ok_or_else(|| invalid("the options are NULL"))?)?;
+        let options = options.ok_or_else(|| invalid("the options are NULL"))?;
         if epoch.is_null() {
             return Err(invalid("an output pointer is NULL"));
         }
         // SAFETY: as the caller promises.
-        unsafe { told(store.set_with(key, value, &options)?, epoch) }
+        unsafe { told(set_with(store, key, value, options)?, epoch) }
     })
 }
 
@@ -234,7 +229,7 @@ pub unsafe extern "C" fn spl_unset_if_epoch(
         // SAFETY: as the caller promises; it need not be aligned.
         let expected = unsafe { epoch.read_unaligned() };
         // SAFETY: as the caller promises.
-        unsafe { told(store.unset_if_epoch(key, expected)?, epoch) }
+        unsafe { told(unset_if_epoch(store, key, expected)?, epoch) }
     })
 }
 

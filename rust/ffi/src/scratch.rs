@@ -120,11 +120,29 @@ pub unsafe extern "C" fn spl_scratch_get_into(store: *const SplStore, key_len: u
     })
 }
 
-fn scratch_value<'a>(scratch: &'a Scratch<'_>, value_len: u32) -> Result<&'a [u8], Error> {
-    scratch
-        .value
+/// The first bytes of the part for values.
+pub(crate) fn scratch_value(value: &[u8], value_len: u32) -> Result<&[u8], Error> {
+    value
         .get(..value_len as usize)
         .ok_or_else(|| invalid("the value is longer than scratch memory"))
+}
+
+/// Puts a number where results stand.
+pub(crate) fn put_number(result: &mut [u8], number: u64) {
+    result[..8].copy_from_slice(&number.to_ne_bytes());
+}
+
+impl Scratch<'_> {
+    /// The number at a place of the part for results.
+    fn number(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(self.result[at..at + 8].try_into().unwrap_or_default())
+    }
+
+    /// The options that stand where results are put.
+    fn options(&self) -> SplSetOptions {
+        // SAFETY: the result part has 64 bytes; any are options, and they need not be aligned.
+        unsafe { self.result.as_ptr().cast::<SplSetOptions>().read_unaligned() }
+    }
 }
 
 /// `spl_set` of a value in scratch memory.
@@ -138,7 +156,7 @@ pub unsafe extern "C" fn spl_scratch_set(store: *const SplStore, key_len: u32, v
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
         store
-            .set(scratch.key, scratch_value(&scratch, value_len)?)
+            .set(scratch.key, scratch_value(scratch.value, value_len)?)
             .map(|_| SPL_OK)
     })
 }
@@ -160,7 +178,7 @@ pub unsafe extern "C" fn spl_scratch_set_typed(
         let (store, scratch) = unsafe { scratch(store, key_len)? };
         let options = SetOptions::new().value_type(operations::value_type(value_type)?);
         store
-            .set_with(scratch.key, scratch_value(&scratch, value_len)?, &options)
+            .set_with(scratch.key, scratch_value(scratch.value, value_len)?, &options)
             .map(|_| SPL_OK)
     })
 }
@@ -195,7 +213,7 @@ pub unsafe extern "C" fn spl_scratch_try_set(store: *const SplStore, key_len: u3
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
         store
-            .try_set(scratch.key, scratch_value(&scratch, value_len)?)
+            .try_set(scratch.key, scratch_value(scratch.value, value_len)?)
             .map(|_| SPL_OK)
     })
 }
@@ -274,7 +292,7 @@ pub unsafe extern "C" fn spl_scratch_epoch(store: *const SplStore, key_len: u32)
         let Some(epoch) = store.epoch(scratch.key)? else {
             return Ok(SPL_NO_KEY);
         };
-        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        put_number(scratch.result, epoch);
         Ok(SPL_OK)
     })
 }
@@ -328,11 +346,9 @@ pub unsafe extern "C" fn spl_scratch_set_with(store: *const SplStore, key_len: u
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        // SAFETY: the result part has 64 bytes; any are options, and they need not be aligned.
-        let options = unsafe { scratch.result.as_ptr().cast::<SplSetOptions>().read_unaligned() };
-        let value = scratch_value(&scratch, value_len)?;
-        let (code, epoch) = operations::set_with(store, scratch.key, value, &options)?;
-        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        let value = scratch_value(scratch.value, value_len)?;
+        let (code, epoch) = operations::set_with(store, scratch.key, value, &scratch.options())?;
+        put_number(scratch.result, epoch);
         Ok(code)
     })
 }
@@ -352,12 +368,10 @@ pub unsafe extern "C" fn spl_scratch_set_with_from(
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        // SAFETY: the result part has 64 bytes; any are options, and they need not be aligned.
-        let options = unsafe { scratch.result.as_ptr().cast::<SplSetOptions>().read_unaligned() };
         // SAFETY: as the caller promises.
         let value = unsafe { input(value, value_len)? };
-        let (code, epoch) = operations::set_with(store, scratch.key, value, &options)?;
-        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        let (code, epoch) = operations::set_with(store, scratch.key, value, &scratch.options())?;
+        put_number(scratch.result, epoch);
         Ok(code)
     })
 }
@@ -372,9 +386,9 @@ pub unsafe extern "C" fn spl_scratch_unset_if_epoch(store: *const SplStore, key_
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let expected = u64::from_ne_bytes(scratch.result[..8].try_into().unwrap_or_default());
+        let expected = scratch.number(0);
         let (code, epoch) = operations::unset_if_epoch(store, scratch.key, expected)?;
-        scratch.result[..8].copy_from_slice(&epoch.to_ne_bytes());
+        put_number(scratch.result, epoch);
         Ok(code)
     })
 }
@@ -392,7 +406,7 @@ pub unsafe extern "C" fn spl_scratch_get_entry(store: *const SplStore, key_len: 
         let Some(entry) = operations::get_entry(store, scratch.key, scratch.value)? else {
             return Ok(SPL_NO_KEY);
         };
-        scratch.result[..8].copy_from_slice(&entry.epoch.to_ne_bytes());
+        put_number(scratch.result, entry.epoch);
         scratch.result[8..12].copy_from_slice(&entry.value_type.to_ne_bytes());
         scratch.result[12..16].copy_from_slice(&entry.value_len.to_ne_bytes());
         Ok(entry.value_len as i32)
@@ -409,7 +423,7 @@ pub unsafe extern "C" fn spl_scratch_append(store: *const SplStore, key_len: u32
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let bytes = scratch_value(&scratch, value_len)?;
+        let bytes = scratch_value(scratch.value, value_len)?;
         store.append(scratch.key, bytes).map(|length| length as i32)
     })
 }
@@ -445,9 +459,9 @@ pub unsafe extern "C" fn spl_scratch_apply(store: *const SplStore, key_len: u32,
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let operand = u64::from_ne_bytes(scratch.result[..8].try_into().unwrap_or_default());
+        let operand = scratch.number(0);
         let result = operations::apply(store, scratch.key, operation, operand)?;
-        scratch.result[..8].copy_from_slice(&result.to_ne_bytes());
+        put_number(scratch.result, result);
         Ok(SPL_OK)
     })
 }
@@ -495,7 +509,7 @@ pub unsafe extern "C" fn spl_scratch_ttl(store: *const SplStore, key_len: u32) -
         let Some(left) = operations::ttl_ms(store, scratch.key)? else {
             return Ok(SPL_NO_KEY);
         };
-        scratch.result[..8].copy_from_slice(&left.to_ne_bytes());
+        put_number(scratch.result, left);
         Ok(SPL_OK)
     })
 }
@@ -527,7 +541,7 @@ pub unsafe extern "C" fn spl_scratch_labels(store: *const SplStore, key_len: u32
         let Some(labels) = store.labels(scratch.key)? else {
             return Ok(SPL_NO_KEY);
         };
-        scratch.result[..8].copy_from_slice(&labels.to_ne_bytes());
+        put_number(scratch.result, labels);
         Ok(SPL_OK)
     })
 }
@@ -543,11 +557,10 @@ pub unsafe extern "C" fn spl_scratch_label(store: *const SplStore, key_len: u32)
     guarded(|| {
         // SAFETY: as the caller promises.
         let (store, scratch) = unsafe { scratch(store, key_len)? };
-        let number = |at: usize| u64::from_ne_bytes(scratch.result[at..at + 8].try_into().unwrap_or_default());
-        let Some(labels) = store.label(scratch.key, number(0), number(8))? else {
+        let Some(labels) = store.label(scratch.key, scratch.number(0), scratch.number(8))? else {
             return Ok(SPL_NO_KEY);
         };
-        scratch.result[..8].copy_from_slice(&labels.to_ne_bytes());
+        put_number(scratch.result, labels);
         Ok(SPL_OK)
     })
 }

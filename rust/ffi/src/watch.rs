@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::IntoRawFd;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use splinter::{Change, Error, Event, EventKind, Pattern, Selector, Store, WatchOptions};
+use splinter::{Change, Error, Event, EventKind, Pattern, Selector, WatchOptions};
 
 use super::{
     SPL_CHANGE_APPENDED, SPL_CHANGE_ATTRIBUTES, SPL_CHANGE_CURRENT, SPL_CHANGE_EVICTED, SPL_CHANGE_EXPIRED,
     SPL_CHANGE_LOST, SPL_CHANGE_SET, SPL_CHANGE_UNSET, SPL_CHANGE_VANISHED, SPL_NO_VALUE, SPL_OK, SPL_PATTERN_GLOB,
     SPL_PATTERN_KEY, SPL_PATTERN_KEYS, SPL_PATTERN_PREFIX, SPL_WATCH_APPENDED, SPL_WATCH_FROM, SPL_WATCH_INITIAL,
-    SPL_WATCH_LABELS, SPL_WATCH_VALUES, SplChange, SplError, SplStore, explained, guarded, handle, input, invalid,
-    output,
+    SPL_WATCH_LABELS, SPL_WATCH_VALUES, Shared, SplChange, SplError, SplStore, explained, guarded, handle, input,
+    invalid, output,
 };
 
 /// The watches of a handle.
@@ -137,15 +137,6 @@ impl Watching {
     }
 }
 
-/// A handle that the selector's thread has too.
-struct Shared(Arc<SplStore>);
-
-impl AsRef<Store> for Shared {
-    fn as_ref(&self) -> &Store {
-        &self.0.store
-    }
-}
-
 fn lock(store: &SplStore) -> MutexGuard<'_, Option<Watching>> {
     store.watching.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -194,12 +185,8 @@ pub unsafe extern "C" fn spl_selector(store: *const SplStore, error: *mut SplErr
         if watching.is_some() {
             return Err(invalid("the handle has a selector"));
         }
-        // SAFETY: an open handle is a count that `spl_open` gave away; this adds one of our own.
-        let shared = unsafe {
-            Arc::increment_strong_count(store);
-            Shared(Arc::from_raw(store))
-        };
-        let mut selector = Selector::new(shared)?;
+        // SAFETY: it is open, as the caller promises.
+        let mut selector = Selector::new(unsafe { Shared::of(store) })?;
         let descriptor = selector.take_descriptor().ok_or(Error::Internal {
             reason: "a new selector has no descriptor",
         })?;
