@@ -102,15 +102,15 @@ impl Store {
     pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, entries: &[(K, V)]) -> std::result::Result<(), BatchError> {
         let mut done = 0;
         let keys: Vec<&[u8]> = entries.iter().map(|(key, _)| key.as_ref()).collect();
-        self.each_of_many(&keys, |target| {
+        let written = self.each_of_many(&keys, |target| {
             let value = entries[done].1.as_ref();
             self.told(self.writer()?.write(target, &Request::set(value)))?;
             done += 1;
             Ok(())
-        })
-        // All of them by one sync.
-        .and_then(|()| self.committed(Ok(())))
-        .map_err(|error| BatchError { done, error })
+        });
+        // All of them by one sync, those before one that failed too.
+        let committed = if done > 0 { self.committed(Ok(())) } else { Ok(()) };
+        written.and(committed).map_err(|error| BatchError { done, error })
     }
 
     /// Does something with each key, having its memory fetched together with that of its neighbours.
