@@ -13,7 +13,7 @@ mod recover;
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -93,7 +93,7 @@ impl Store {
         Some(checkpoint_path(self.path()))
     }
 
-    fn write_checkpoint(&self, state: &mut Checkpointing, path: &std::path::Path) -> Result<()> {
+    fn write_checkpoint(&self, state: &mut Checkpointing, path: &Path) -> Result<()> {
         let io = |error| Error::from_os("sync the store", &error);
         let region = self.region();
         // From now on the region can tell by itself which of its values are whole.
@@ -105,23 +105,11 @@ impl Store {
         let _alone = sys::Alone::on(checkpoint.file()).map_err(io)?;
         let last = checkpoint.summary().map_err(io)?;
         let end = region.journal_end();
-        let mut changed = None;
-        if let Some(position) = state.position {
-            changed = self.changed_slots(position, end);
-        }
-        // Until it is done: after a failure everything is looked at again.
-        state.position = None;
-        match changed {
-            Some(slots) => {
-                for slot in slots {
-                    self.keep_slot(checkpoint, slot)?;
-                }
-            }
-            None => {
-                for slot in region.slot_indices() {
-                    self.keep_slot(checkpoint, slot)?;
-                }
-            }
+        // Taken until it is done: after a failure everything is looked at again.
+        let position = state.position.take();
+        let changed = position.and_then(|position| self.changed_slots(position, end));
+        for slot in changed.unwrap_or_else(|| region.slot_indices().collect()) {
+            self.keep_slot(checkpoint, slot)?;
         }
         let header = region.header();
         let mut labels = vec![String::new(); LABELS as usize];
@@ -206,64 +194,69 @@ impl Store {
         }
     }
 
-    fn open_checkpoint(&self, path: &std::path::Path) -> Result<Checkpoint> {
-        let io = |error| Error::from_os("open the checkpoint of the store", &error);
-        let region = self.region();
-        for _ in 0..2 {
+    fn open_checkpoint(&self, path: &Path) -> Result<Checkpoint> {
+        // Once for one that is in the way, once for one that is missing, and once for what is there then.
+        for _ in 0..3 {
             match open_existing(path)? {
-                Some(file) => {
-                    if let Some(checkpoint) =
-                        Checkpoint::open(file, region.store_id(), region.geometry()).map_err(io)?
-                    {
-                        return Ok(checkpoint);
-                    }
+                Some(file) => match self.checkpoint_in(file)? {
+                    Some(checkpoint) => return Ok(checkpoint),
                     // That of a store that had this name before.
-                    std::fs::remove_file(path).map_err(io)?;
-                }
-                None => {
-                    let mode = region.file().metadata().map_err(io)?.permissions().mode();
-                    let new = Unpublished::new(path, mode & 0o777)?;
-                    let identity = Checkpoint::identity(region.store_id(), region.geometry());
-                    new.file()
-                        .write_all_at(&identity, 0)
-                        .and_then(|()| new.file().sync_all())
-                        .map_err(io)?;
-                    match new.publish() {
-                        Ok(()) | Err(Error::Exists) => {}
-                        Err(error) => return Err(error),
-                    }
-                    // The name must survive too.
-                    File::open(directory_of(path))
-                        .and_then(|directory| directory.sync_all())
-                        .map_err(io)?;
-                }
+                    None => std::fs::remove_file(path).map_err(opening)?,
+                },
+                None => self.create_checkpoint(path)?,
             }
         }
-        match open_existing(path)? {
-            Some(file) => Checkpoint::open(file, region.store_id(), region.geometry())
-                .map_err(io)?
-                .ok_or(Error::Busy {
-                    what: "the checkpoint is being replaced",
-                }),
-            None => Err(Error::Busy {
-                what: "the checkpoint is being removed",
-            }),
+        Err(Error::Busy {
+            what: "the checkpoint is being replaced",
+        })
+    }
+
+    /// The checkpoint that a file is; `None` if it is that of another store, or none.
+    fn checkpoint_in(&self, file: File) -> Result<Option<Checkpoint>> {
+        let region = self.region();
+        Checkpoint::open(file, region.store_id(), region.geometry()).map_err(opening)
+    }
+
+    /// Makes an empty checkpoint, unless somebody else is faster.
+    fn create_checkpoint(&self, path: &Path) -> Result<()> {
+        let region = self.region();
+        let mode = region.file().metadata().map_err(opening)?.permissions().mode();
+        let new = match Unpublished::new(path, mode & 0o777) {
+            Err(Error::Exists) => return Ok(()),
+            new => new?,
+        };
+        let identity = Checkpoint::identity(region.store_id(), region.geometry());
+        new.file()
+            .write_all_at(&identity, 0)
+            .and_then(|()| new.file().sync_all())
+            .map_err(opening)?;
+        match new.publish() {
+            Ok(()) | Err(Error::Exists) => {}
+            Err(error) => return Err(error),
         }
+        // The name must survive too.
+        File::open(directory_of(path))
+            .and_then(|directory| directory.sync_all())
+            .map_err(opening)
     }
 }
 
+fn opening(error: std::io::Error) -> Error {
+    Error::from_os("open the checkpoint of the store", &error)
+}
+
 /// The path of the checkpoint of the store at a path.
-pub(crate) fn checkpoint_path(store: &std::path::Path) -> PathBuf {
+pub(crate) fn checkpoint_path(store: &Path) -> PathBuf {
     let mut path = store.as_os_str().to_os_string();
     path.push(".checkpoint");
     path.into()
 }
 
-fn open_existing(path: &std::path::Path) -> Result<Option<File>> {
+fn open_existing(path: &Path) -> Result<Option<File>> {
     match sys::open(path, true, false) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(Error::from_os("open the checkpoint of the store", &error)),
+        Err(error) => Err(opening(error)),
     }
 }
 

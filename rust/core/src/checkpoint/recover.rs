@@ -55,7 +55,7 @@ impl Store {
         let Some(file) = open_existing(&checkpoint_path(self.path()))? else {
             return self.be_of_this_boot().map(|()| None);
         };
-        let Some(checkpoint) = Checkpoint::open(file, region.store_id(), region.geometry()).map_err(io)? else {
+        let Some(checkpoint) = self.checkpoint_in(file)? else {
             return self.be_of_this_boot().map(|()| None);
         };
         let _alone = sys::Alone::on(checkpoint.file()).map_err(io)?;
@@ -86,7 +86,7 @@ impl Store {
             .boot_id
             .each_ref()
             .map(|word| word.load(Ordering::Relaxed));
-        !sys::is_in_memory(self.region().file()) && of_store != sys::boot_id()
+        of_store != sys::boot_id() && !sys::is_in_memory(self.region().file())
     }
 
     fn be_of_this_boot(&self) -> Result<()> {
@@ -233,15 +233,12 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a slot hold nothing.
+    /// Makes a slot hold nothing; [`Self::calm`] takes away what it held.
     fn empty(&self, slot: SlotIndex) {
         let region = self.region();
         let sequence = region.ctl(slot).sequence().saturating_add(1);
         let ctl = Ctl::published(sequence, false, false);
         region.slot(slot).ctl.store(ctl.bits(), Ordering::Release);
-        region.zero_whole_key(slot);
-        region.attributes(slot).hash.store(0, Ordering::Relaxed);
-        region.attributes(slot).labels.store(0, Ordering::Relaxed);
     }
 
     /// Takes away whatever a slot has of those who were at it, and what lies in buffers that are not in use.
@@ -270,8 +267,9 @@ impl Store {
             }
         }
         if !ctl.is_live() {
+            // Whatever its first word is, by which an intact one is known.
             region.zero_whole_key(slot);
-            region.attributes(slot).hash.store(0, Ordering::Relaxed);
+            region.erase_key(slot);
         }
     }
 }
