@@ -15,6 +15,7 @@ compile_error!(
     "Splinter needs 64-bit little-endian Linux: futexes, file-description locks, and its format's byte order"
 );
 
+mod background;
 mod backup;
 mod batch;
 mod changes;

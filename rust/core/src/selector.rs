@@ -12,9 +12,9 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::background::Background;
 use crate::changes::{Change, Feed};
 use crate::error::{Error, Result};
 use crate::pattern::Pattern;
@@ -24,11 +24,12 @@ use crate::sys;
 use crate::wait::{Pace, SLICE};
 use crate::watch::{Event, WatchOptions, Watches};
 
+/// What fails if there is no thread or no descriptor to be had.
+const STARTING: &str = "start the waiting thread";
 /// Batches of the journal that the thread reads before it lets others have the watches.
 const BATCHES_AT_ONCE: u32 = 16;
 /// How often a thread without watches looks whether its peer is still there.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
-const STACK_BYTES: usize = 256 * 1024;
 
 /// Any number of watches and feeds of one store, followed by one thread, with a descriptor that is readable while any of
 /// them has something to give: for `epoll` and the event loops built on it.
@@ -55,10 +56,9 @@ const STACK_BYTES: usize = 256 * 1024;
 /// ```
 pub struct Selector {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Background,
     /// Where the bytes arrive; `None` once it was given away.
     receiver: Option<UnixStream>,
-    process: u32,
 }
 
 /// What the thread and the selector's owners share.
@@ -95,7 +95,7 @@ impl Selector {
     ///
     /// [`Error::Io`] if there is no descriptor or no thread to be had.
     pub fn new(store: impl AsRef<Store> + Send + Sync + 'static) -> Result<Self> {
-        let io = |error| Error::from_os("start the waiting thread", &error);
+        let io = |error| Error::from_os(STARTING, &error);
         let (receiver, sender) = UnixStream::pair().map_err(io)?;
         receiver.set_nonblocking(true).map_err(io)?;
         let shared = Arc::new(Shared {
@@ -107,19 +107,11 @@ impl Selector {
             sender,
         });
         let for_thread = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("splinter".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                sys::leave_signals_to_others();
-                for_thread.run();
-            })
-            .map_err(io)?;
+        let thread = Background::start("splinter", STARTING, move || for_thread.run())?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            thread,
             receiver: Some(receiver),
-            process: std::process::id(),
         })
     }
 
@@ -268,27 +260,22 @@ fn given_away() -> Error {
 
 impl Drop for Selector {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        // A forked child has not the thread, and would wait for it for ever.
-        if self.process != std::process::id() {
-            std::mem::forget(thread);
-            return;
-        }
-        self.shared.stop.store(true, Ordering::SeqCst);
-        // Under the lock, so that the thread is either before its look at `stop` or asleep.
-        drop(self.shared.state_anyway());
-        self.shared.work.notify_one();
-        let region = self.shared.store().region();
-        if region.writable() {
-            region.disturb_followers();
-        }
-        // It does not panic; if it did, there would be nothing left to do about it.
-        let _ = thread.join();
-        let state = self.shared.state_anyway();
-        for _ in 0..state.watches.len() + state.feeds.len() {
-            self.shared.store().end_watching();
+        let shared = &self.shared;
+        let was_own = self.thread.end(|| {
+            shared.stop.store(true, Ordering::SeqCst);
+            // Under the lock, so that the thread is either before its look at `stop` or asleep.
+            drop(shared.state_anyway());
+            shared.work.notify_one();
+            let region = shared.store().region();
+            if region.writable() {
+                region.disturb_followers();
+            }
+        });
+        if was_own {
+            let state = shared.state_anyway();
+            for _ in 0..state.watches.len() + state.feeds.len() {
+                shared.store().end_watching();
+            }
         }
     }
 }

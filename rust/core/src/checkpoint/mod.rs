@@ -15,11 +15,11 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::background::Background;
 use crate::create::{Unpublished, directory_of};
 use crate::error::{Error, Result};
 use crate::journal::{BATCH, Read};
@@ -297,8 +297,7 @@ impl Region {
 #[derive(Debug)]
 pub struct Syncer {
     shared: Arc<SyncerState>,
-    thread: Option<JoinHandle<()>>,
-    process: u32,
+    thread: Background,
 }
 
 #[derive(Debug, Default)]
@@ -318,18 +317,10 @@ impl Syncer {
     pub fn start(store: impl AsRef<Store> + Send + Sync + 'static, interval: Duration) -> Result<Self> {
         let shared = Arc::new(SyncerState::default());
         let state = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("splinter-sync".into())
-            .spawn(move || {
-                sys::leave_signals_to_others();
-                state.run(store.as_ref(), interval);
-            })
-            .map_err(|error| Error::from_os("start the syncing thread", &error))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-            process: std::process::id(),
-        })
+        let thread = Background::start("splinter-sync", "start the syncing thread", move || {
+            state.run(store.as_ref(), interval);
+        })?;
+        Ok(Self { shared, thread })
     }
 
     /// Why it has stopped syncing, if it has.
@@ -371,17 +362,10 @@ impl SyncerState {
 impl Drop for Syncer {
     /// Syncs once more and ends the thread.
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        // A forked child has not the thread.
-        if self.process != std::process::id() {
-            std::mem::forget(thread);
-            return;
-        }
-        *self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.shared.wake.notify_one();
-        // It does not panic; if it did, there would be nothing left to do about it.
-        let _ = thread.join();
+        let shared = &self.shared;
+        self.thread.end(|| {
+            *shared.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            shared.wake.notify_one();
+        });
     }
 }
