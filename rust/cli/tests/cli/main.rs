@@ -8,6 +8,7 @@ mod hangup;
 mod interactive;
 mod measure;
 mod oneshot;
+mod original;
 mod readme;
 mod transfer;
 mod values;
