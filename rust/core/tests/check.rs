@@ -1,6 +1,6 @@
 //! A check finds each damage and nothing else, and a repair mends what can be mended.
 //!
-//! Short by default; `SPLINTER_TEST_ROUNDS` lengthens it.
+//! Short by default; `SPLINTER_TEST_ROUNDS` or `SPLINTER_TEST_SECONDS` lengthens it.
 
 #[path = "common/abuse.rs"]
 mod abuse;
@@ -8,16 +8,19 @@ mod abuse;
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use abuse::{Fill, geometry, impatient, rounds, stored};
+use abuse::{Fill, geometry, impatient, stored};
 use bytes::{IDENTITY_BYTES, JOURNAL_TAIL_AT, Parts, Random, memory_file};
 use process::{Page, fork, in_child};
 use splinter::{Change, CheckReport, ErrorCode, Finding, OpenOptions, Store};
+use tries::{tried, tries};
 
 const BIRTHS_AT: u64 = 192;
 const EPOCH_FLOOR_AT: u64 = 200;
@@ -668,10 +671,12 @@ fn whatever_the_bytes_are_a_check_and_a_repair_come_to_an_end() {
         IDENTITY_BYTES..4096,
         parts.handles.start..parts.reserved.end,
     ];
-    let damage_and_look = |page: &Page, from: u64| {
-        for seed in (from..from + rounds(70)).step_by(2) {
+    let damage_and_look = |page: &Page, half: u64| {
+        let mut stores = 0;
+        for seed in tries(35).map(|seed| seed * 2 + half) {
             page.step(seed);
-            let mut random = Random::new(seed + 1);
+            stores += 1;
+            let mut random = Random::new(seed);
             let (file, path) = memory_file();
             file.write_all_at(&abuse::region_with_keys(), 0).unwrap();
             let store = impatient().open(&path).unwrap();
@@ -694,8 +699,9 @@ fn whatever_the_bytes_are_a_check_and_a_repair_come_to_an_end() {
             store.check().unwrap();
             read_only.check().unwrap();
         }
+        tried(stores, "damaged stores");
     };
-    let children = [0, 1].map(|from| fork(move |page| damage_and_look(page, from)));
+    let children = [0, 1].map(|half| fork(move |page| damage_and_look(page, half)));
     children.into_iter().for_each(process::Child::join);
 }
 

@@ -1,6 +1,6 @@
 //! A file that is cut under its mapping is an error and not the end of the process; other bus errors are none of ours.
 //!
-//! Short by default; `SPLINTER_TEST_ROUNDS` lengthens it.
+//! Short by default; `SPLINTER_TEST_ROUNDS` or `SPLINTER_TEST_SECONDS` lengthens it.
 
 #[path = "common/abuse.rs"]
 mod abuse;
@@ -8,6 +8,8 @@ mod abuse;
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -15,11 +17,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use abuse::{geometry, impatient, rounds, stored, use_all};
+use abuse::{geometry, impatient, stored, use_all};
 use bytes::{PAGE_BYTES, Parts, Random, memory_file};
 use process::in_child;
 use splinter::{Error, ErrorCode, OpenOptions, Store};
 use tempfile::tempdir;
+use tries::{tried, tries};
 
 type Operation = (&'static str, fn(&Store) -> Result<(), Error>);
 
@@ -135,7 +138,9 @@ fn a_file_cut_while_somebody_sleeps_wakes_him() {
 #[test]
 fn a_file_cut_in_the_middle_of_operations_does_no_harm() {
     in_child(|page| {
-        for round in 0..rounds(40) {
+        let mut cuts = 0;
+        for round in tries(40) {
+            cuts += 1;
             page.step(round);
             let mut random = Random::new(round);
             let (file, path) = stored();
@@ -161,6 +166,7 @@ fn a_file_cut_in_the_middle_of_operations_does_no_harm() {
                 cut.store(true, Ordering::Relaxed);
             });
         }
+        tried(cuts, "files cut within an operation");
         let fresh = OpenOptions::new().anonymous().unwrap();
         fresh.set("k", "still works").unwrap();
     });

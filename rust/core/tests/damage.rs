@@ -1,6 +1,6 @@
 //! A store whose bytes lie never harms the process that opened it.
 //!
-//! Short by default; `SPLINTER_TEST_ROUNDS` lengthens it.
+//! Short by default; `SPLINTER_TEST_ROUNDS` or `SPLINTER_TEST_SECONDS` lengthens it.
 
 #[path = "common/abuse.rs"]
 mod abuse;
@@ -8,6 +8,8 @@ mod abuse;
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::fs::File;
 use std::ops::Range;
@@ -16,20 +18,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use abuse::{Fill, geometry, impatient, region_with_keys, rounds, stored, use_all};
+use abuse::{Fill, geometry, impatient, region_with_keys, stored, use_all};
 use bytes::{FREE_HINT_AT, IDENTITY_BYTES, JOURNAL_TAIL_AT, PAGE_BYTES, Parts, RECOUNT_AT, Random, memory_file};
 use process::{Page, fork, in_child};
 use splinter::{Error, ErrorCode, OpenOptions};
 use tempfile::tempdir;
+use tries::{tried, tries};
 
 /// Damages parts of a store, opens it, damages it again while it is open, and uses it each time, in many ways.
-fn survive(kinds: &[(&str, Vec<Range<usize>>)], rounds: u64) {
+fn survive(kinds: &[(&str, Vec<Range<usize>>)], default: u64) {
     let region = region_with_keys();
     let directory = tempdir().unwrap();
     // All at once, because they spend their time waiting for locks that nobody will free.
     let children: Vec<_> = kinds
         .iter()
-        .map(|(name, ranges)| fork(|page| survive_one(&region, ranges, rounds, page, &directory.path().join(name))))
+        .map(|(name, ranges)| fork(|page| survive_one(&region, ranges, default, page, &directory.path().join(name))))
         .collect();
     for ((name, _), child) in kinds.iter().zip(children) {
         eprintln!("{name}");
@@ -37,10 +40,11 @@ fn survive(kinds: &[(&str, Vec<Range<usize>>)], rounds: u64) {
     }
 }
 
-fn survive_one(region: &[u8], ranges: &[Range<usize>], rounds: u64, page: &Page, backup: &Path) {
-    for seed in 0..rounds {
+fn survive_one(region: &[u8], ranges: &[Range<usize>], default: u64, page: &Page, backup: &Path) {
+    let mut stores = 0;
+    for seed in tries(default) {
         page.step(seed);
-        let mut random = Random::new(seed + 1);
+        let mut random = Random::new(seed);
         let (file, path) = memory_file();
         let mut bytes = region.to_vec();
         let mut damage = |random: &mut Random| {
@@ -53,7 +57,7 @@ fn survive_one(region: &[u8], ranges: &[Range<usize>], rounds: u64, page: &Page,
         file.write_all_at(region, 0).unwrap();
         let store = impatient().open(&path).unwrap();
         assert_eq!(store.get_vec("key4").unwrap(), Some(vec![4; 21]));
-        let backup = (seed == 0).then_some(backup);
+        let backup = (stores == 0).then_some(backup);
         damage(&mut random);
         // By a handle that was there before, and by one that comes upon the damage.
         use_all(&store, &mut random, None);
@@ -64,7 +68,9 @@ fn survive_one(region: &[u8], ranges: &[Range<usize>], rounds: u64, page: &Page,
         }
         let read_only = impatient().read_only(true).open(&path).unwrap();
         use_all(&read_only, &mut random, backup);
+        stores += 1;
     }
+    tried(stores, "damaged stores");
     let fresh = OpenOptions::new().anonymous().unwrap();
     fresh.set("k", "still works").unwrap();
     assert_eq!(fresh.get_vec("k").unwrap().unwrap(), b"still works");
@@ -74,7 +80,7 @@ fn survive_one(region: &[u8], ranges: &[Range<usize>], rounds: u64, page: &Page,
 fn damage_anywhere_does_no_harm() {
     let parts = Parts::of(&geometry());
     let everything = IDENTITY_BYTES..parts.region_bytes;
-    survive(&[("everything", vec![everything])], rounds(42));
+    survive(&[("everything", vec![everything])], 42);
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn damage_to_what_tells_owners_does_no_harm() {
                 all
             }),
         ],
-        rounds(14),
+        14,
     );
 }
 
@@ -116,7 +122,7 @@ fn damage_to_single_parts_does_no_harm() {
             ("attributes", vec![parts.attributes.clone()]),
             ("values", vec![parts.values.clone()]),
         ],
-        rounds(14),
+        14,
     );
 }
 

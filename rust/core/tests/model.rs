@@ -1,11 +1,13 @@
 //! Random operations, all that there are, against a store of plain maps: results, epochs, deadlines, the change feed, watches,
 //! and the bytes that must not be left.
 //!
-//! A failure prints the seed and the steps that led to it. `SPLINTER_TEST_ROUNDS` sets how many seeds are tried, and
-//! `SPLINTER_TEST_SEED` the first of them.
+//! A failure prints the seed and the steps that led to it. `SPLINTER_TEST_ROUNDS` sets how many seeds are tried,
+//! `SPLINTER_TEST_SECONDS` for how long, and `SPLINTER_TEST_SEED` the first of them.
 
 #[path = "common/bytes.rs"]
 mod bytes;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::unix::fs::FileExt;
@@ -21,6 +23,7 @@ use splinter::{
     SetOptions, Store, TimeToLive, ValueType, WatchOptions, Watcher,
 };
 use tempfile::TempDir;
+use tries::{tried, tries};
 
 const SLOTS: usize = 6;
 const VALUE_BYTES: usize = 48;
@@ -38,7 +41,7 @@ const KEYS: [&str; 10] = [
     "n/j",
 ];
 const PREFIX: &str = "n/";
-const STEPS: usize = 250;
+const STEPS: u64 = 250;
 /// Deadlines are this far apart, and as far from now, or over.
 const FAR: Duration = Duration::from_secs(1000);
 const AT_ONCE: Duration = Duration::from_nanos(1);
@@ -1148,14 +1151,10 @@ fn assert_near(left: Duration, deadline: u64) {
     );
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
 #[test]
 fn random_operations_do_what_a_model_does() {
-    let first = number("SPLINTER_TEST_SEED", 1);
-    for seed in first..first + number("SPLINTER_TEST_ROUNDS", 200) {
+    let mut operations = 0;
+    for seed in tries(200) {
         let mut world = World::new(seed);
         let result = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..STEPS {
@@ -1169,5 +1168,7 @@ fn random_operations_do_what_a_model_does() {
             eprintln!("SPLINTER_TEST_SEED={seed} SPLINTER_TEST_ROUNDS=1");
             resume_unwind(panic);
         }
+        operations += STEPS;
     }
+    tried(operations, "random operations");
 }

@@ -1,27 +1,28 @@
 //! A power cut leaves, of what was not yet on the disk, any sectors: each key is then as the last sync found it or newer, and
 //! whole, however often the recovery itself is cut.
 //!
-//! Short by default; `SPLINTER_TEST_ROUNDS` lengthens it.
+//! Short by default; `SPLINTER_TEST_ROUNDS` or `SPLINTER_TEST_SECONDS` lengthens it.
 
-#[path = "common/abuse.rs"]
-mod abuse;
 #[path = "common/bytes.rs"]
 mod bytes;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use abuse::rounds;
 use bytes::Random;
 use splinter::{Durability, ErrorCode, OpenOptions, SetOptions, Store, Syncer, ValueType};
 use tempfile::TempDir;
+use tries::{tried, tries};
 
 const SECTOR_BYTES: usize = 512;
 const BOOT_ID_AT: usize = 136;
 const SLOTS: u32 = 6;
 const KEYS: usize = 8;
 const VALUE_BYTES: usize = 900;
+const POWER_CUTS: &str = "power cuts";
 
 /// A directory on a disk, not in memory.
 fn directory() -> TempDir {
@@ -183,7 +184,9 @@ fn change(store: &Store, model: &mut Model, random: &mut Random, number: u64) {
     }
 }
 
-fn run(seed: u64, durability: Durability) {
+/// Returns how often the power was cut.
+fn run(seed: u64, durability: Durability) -> u64 {
+    let mut cuts = 0;
     let mut random = Random::new(seed);
     let directory = directory();
     let path = directory.path().join("store");
@@ -208,18 +211,19 @@ fn run(seed: u64, durability: Durability) {
             // What the file is, is on the disk before it has a name.
             checkpoint.sectors[0].retain(|sector| sector.iter().any(|&byte| byte != 0));
             region.write(&read(&path));
-            cut(&region, &checkpoint, &model, &after, &mut random, seed);
+            cuts += cut(&region, &checkpoint, &model, &after, &mut random, seed);
             checkpoint.flush();
             model.sync();
         }
         if !read(&checkpoint_of(&path)).is_empty() {
-            cut(&region, &checkpoint, &model, &after, &mut random, seed);
+            cuts += cut(&region, &checkpoint, &model, &after, &mut random, seed);
         }
     }
+    cuts
 }
 
-/// Cuts the power, recovers, and cuts it again during the recovery.
-fn cut(region: &Disk, checkpoint: &Disk, model: &Model, path: &Path, random: &mut Random, seed: u64) {
+/// Cuts the power, recovers, and cuts it again during the recovery and after it. Returns how many cuts that were.
+fn cut(region: &Disk, checkpoint: &Disk, model: &Model, path: &Path, random: &mut Random, seed: u64) -> u64 {
     let (on_disk, kept) = (region.image(random), checkpoint.image(random));
     boot(&on_disk, &kept, path);
     let store = options().open(path).unwrap();
@@ -257,20 +261,20 @@ fn cut(region: &Disk, checkpoint: &Disk, model: &Model, path: &Path, random: &mu
     boot(&on_disk, &kept, path);
     let store = options().open(path).unwrap();
     used.check(&store, &format!("seed {seed}, used after a recovery"));
+    3
 }
 
 #[test]
 fn after_a_power_cut_each_key_is_at_least_as_new_as_the_last_sync() {
-    for seed in 0..rounds(6) {
-        run(seed, Durability::None);
-    }
+    tried(tries(6).map(|seed| run(seed, Durability::None)).sum(), POWER_CUTS);
 }
 
 #[test]
 fn after_a_power_cut_nothing_is_lost_that_was_committed() {
-    for seed in 0..rounds(4) {
-        run(1000 + seed, Durability::Commit);
-    }
+    tried(
+        tries(4).map(|seed| run(1000 + seed, Durability::Commit)).sum(),
+        POWER_CUTS,
+    );
 }
 
 #[test]

@@ -12,11 +12,6 @@ use splinter::{Changes, Error, ErrorCode, Geometry, OpenOptions, Pattern, Store,
 
 use crate::bytes::{Random, memory_file};
 
-/// How often damage is done, unless the environment says otherwise.
-pub(crate) fn rounds(default: u64) -> u64 {
-    std::env::var("SPLINTER_TEST_ROUNDS").map_or(default, |text| text.parse().expect("a number"))
-}
-
 /// A small geometry, so that every byte of a region can be tried.
 pub(crate) fn geometry() -> Geometry {
     Geometry::new(8, 192)
