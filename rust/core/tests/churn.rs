@@ -2,13 +2,17 @@
 //!
 //! Two million by default; `SPLINTER_TEST_CHURN` sets another number.
 
+#[path = "common/tries.rs"]
+mod tries;
+
 use std::collections::HashSet;
 
 use splinter::{Error, OpenOptions};
+use tries::{number, tried};
 
 #[test]
 fn short_lived_keys_leave_no_duplicate_no_old_value_and_no_early_full() {
-    let churn: u64 = std::env::var("SPLINTER_TEST_CHURN").map_or(2_000_000, |text| text.parse().expect("a number"));
+    let churn: u64 = number("SPLINTER_TEST_CHURN").unwrap_or(2_000_000);
     // 95% of 1,024.
     const LIVE: u64 = 972;
     const SLOTS: u32 = 1024;
@@ -38,4 +42,5 @@ fn short_lived_keys_leave_no_duplicate_no_old_value_and_no_early_full() {
         store.set(format!("filler{i}"), "").unwrap();
     }
     assert_eq!(store.set("one too many", ""), Err(Error::Full { slots: SLOTS }));
+    tried(churn, "short-lived keys");
 }

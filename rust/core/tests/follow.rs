@@ -11,6 +11,8 @@ mod bytes;
 mod process;
 #[path = "common/trace.rs"]
 mod trace;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use process::{Child, Page, fork};
 use splinter::{Change, Changes, EventKind, OpenOptions, Pattern, Selector, Store, WatchOptions};
 use tempfile::tempdir;
 use trace::{lead, stay_on_one_processor};
+use tries::{number, tried};
 
 /// Steps at most: after them a writer waits to be killed.
 const STEPS: usize = 1 << 21;
@@ -30,8 +33,8 @@ const WORDS: usize = 64;
 const STAYING: u64 = 5;
 const COMING: u64 = 3;
 
-fn kills(default: u64) -> u64 {
-    std::env::var("SPLINTER_TEST_KILLS").map_or(default, |text| text.parse().expect("a number"))
+fn kills() -> u64 {
+    number("SPLINTER_TEST_KILLS").unwrap_or(100)
 }
 
 /// What is done in a step: the key, and whether it is set.
@@ -399,7 +402,7 @@ fn writers_are_killed(journal_entries: u32, sterile: bool) {
     });
     let (resumed, resumed_by_watch) = (Told::new(), Told::new());
     let mut random = Random::new(u64::from(journal_entries));
-    for kill in 1..=kills(100) {
+    for kill in 1..=kills() {
         let writer = fork(|_| diary.write(&Store::open(&path).unwrap()));
         let resumed_feed = resumed_feed(&path, &resumed);
         let resumed_watch = resumed_watch(&path, &resumed_by_watch);
@@ -431,10 +434,10 @@ fn writers_are_killed(journal_entries: u32, sterile: bool) {
             }
         }
     }
-    assert!(
-        store.header_snapshot().unwrap().repairs > 0,
-        "nobody died with a lock in hand"
-    );
+    let repairs = store.header_snapshot().unwrap().repairs;
+    assert!(repairs > 0, "nobody died with a lock in hand");
+    tried(kills(), "random kills");
+    tried(repairs, "locks taken over from the dead");
     assert_eq!(store.header_snapshot().unwrap().parse_failures, 0);
 }
 
@@ -576,7 +579,7 @@ fn killed_followers_cost_nobody_anything() {
     let store = OpenOptions::new().slots(8).max_value_bytes(64).create(&path).unwrap();
     let mut random = Random::new(99);
     let mut number = 0_u64;
-    for kill in 0..kills(100) {
+    for kill in 0..kills() {
         let follower = match kill % 3 {
             0 => feed_of_anything(&path, kill % 2 == 0),
             1 => watch_of_anything(&path),
@@ -597,6 +600,7 @@ fn killed_followers_cost_nobody_anything() {
     }
     assert_eq!(store.header_snapshot().unwrap().epoch, number);
     assert_eq!(store.header_snapshot().unwrap().parse_failures, 0);
+    tried(kills(), "random kills");
 }
 
 /// A follower that says when it has begun (1), and when it was told of something (2).

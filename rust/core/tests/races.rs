@@ -6,6 +6,8 @@
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use bytes::Random;
 use process::{Child, Page, fork};
 use splinter::{Eviction, OpenOptions, Operation, Outcome, SetOptions, Store, TimeToLive};
 use tempfile::tempdir;
+use tries::{number, tried};
 
 /// The words of the page that all processes share: who is in the lock now, how often anybody was, and counted.
 const WITHIN: usize = 0;
@@ -26,8 +29,7 @@ const LOCK_TTL: Duration = Duration::from_millis(400);
 const CERTAIN: Duration = Duration::from_millis(100);
 
 fn seconds() -> Duration {
-    let text = std::env::var("SPLINTER_TEST_SECONDS");
-    Duration::from_secs(text.map_or(2, |text| text.parse().expect("a number")))
+    Duration::from_secs(number("SPLINTER_TEST_SECONDS").unwrap_or(2))
 }
 
 /// Takes the lock again and again, counts in it, and now and then leaves it to its deadline.
@@ -139,15 +141,17 @@ fn locks_hold_counters_are_exact_and_pinned_keys_stay_among_expiries_and_evictio
         writers.join();
         done.store(true, Ordering::Relaxed);
     });
-    let number = |key: &str| u64::from_le_bytes(store.get_vec(key).unwrap().unwrap().try_into().unwrap());
-    assert_eq!(number("count"), page.get(COUNTED), "each is counted once");
+    let value_of = |key: &str| u64::from_le_bytes(store.get_vec(key).unwrap().unwrap().try_into().unwrap());
+    assert_eq!(value_of("count"), page.get(COUNTED), "each is counted once");
     assert!(page.get(TURNS) > 0);
     assert_eq!(
-        number("guarded"),
+        value_of("guarded"),
         page.get(TURNS),
         "nobody writes over another in the lock"
     );
-    assert_eq!(number("pinned"), 0);
+    assert_eq!(value_of("pinned"), 0);
+    tried(page.get(COUNTED), "atomic additions of three processes");
+    tried(page.get(TURNS), "turns in a lock");
     // What is over by now is found.
     std::thread::sleep(LOCK_TTL);
     locks.sweep().unwrap();

@@ -9,6 +9,8 @@ mod calls;
 mod process;
 #[path = "common/trace.rs"]
 mod trace;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use calls::{Others, count_calls, waits};
 use splinter::{OpenOptions, Store};
 use tempfile::tempdir;
 use trace::{Led, Place, lead, stay_on_one_processor, stop};
+use tries::{number, tried};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -105,9 +108,11 @@ fn small_store(path: &Path) -> Store {
         .unwrap()
 }
 
+const MEETINGS: &str = "meetings of a sleeper and a change, instruction by instruction";
+
 /// Between how many instructions the other party acts where it matters: 1 for each of them.
 fn stride() -> usize {
-    std::env::var("SPLINTER_TEST_STRIDE").map_or(3, |text| text.parse().expect("a number"))
+    number("SPLINTER_TEST_STRIDE").map_or(3, |stride| stride as usize)
 }
 
 fn changes_while_going_to_sleep(sleep: Sleep) {
@@ -115,10 +120,12 @@ fn changes_while_going_to_sleep(sleep: Sleep) {
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let store = small_store(&path);
+    let mut meetings = 0;
     for change in CHANGES {
         let (mut first, mut second) = (sleeper(&path, sleep), sleeper(&path, sleep));
         let mut is_asleep = false;
         for steps in (1..).step_by(stride()) {
+            meetings += 1;
             change.prepare(&store);
             look(&mut first);
             fall_asleep(&mut first);
@@ -146,6 +153,7 @@ fn changes_while_going_to_sleep(sleep: Sleep) {
         }
         assert!(is_asleep);
     }
+    tried(meetings, MEETINGS);
 }
 
 #[test]
@@ -184,6 +192,7 @@ fn sleepers_who_come_while_it_changes(sleep: Sleep) {
         Sleep::Poll => store.epoch("k").unwrap().map(|epoch| epoch >> 1),
         Sleep::Follow => Some(store.header_snapshot().unwrap().epoch),
     };
+    let mut meetings = 0;
     for (change, company) in CHANGES
         .into_iter()
         .flat_map(|change| COMPANIES.map(|company| (change, company)))
@@ -195,6 +204,7 @@ fn sleepers_who_come_while_it_changes(sleep: Sleep) {
         let mut is_over = false;
         while !(is_over && distance < FAR) {
             steps += distance;
+            meetings += 1;
             change.prepare(&store);
             if company != Company::Alone {
                 look(&mut first);
@@ -248,6 +258,7 @@ fn sleepers_who_come_while_it_changes(sleep: Sleep) {
             }
         }
     }
+    tried(meetings, MEETINGS);
 }
 
 #[test]
