@@ -324,6 +324,26 @@ fn a_recovery_keeps_what_belongs_to_a_key_and_tells_what_it_did() {
 }
 
 #[test]
+fn what_was_deleted_before_the_last_sync_is_not_lost() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    let store = options().create(&path).unwrap();
+    store.set("deleted", "x").unwrap();
+    // Nothing of the region reaches the disk any more.
+    let region = read(&path);
+    store.sync().unwrap();
+    store.unset("deleted").unwrap();
+    store.sync().unwrap();
+    store.set("later", "y").unwrap();
+    store.close();
+    boot(&region, &read(&checkpoint_of(&path)), &path);
+    let store = options().open(&path).unwrap();
+    let recovery = *store.recovery().unwrap();
+    assert_eq!((recovery.kept, recovery.restored, recovery.lost), (0, 0, 0));
+    assert!(!store.contains("deleted").unwrap());
+}
+
+#[test]
 fn a_restart_without_a_checkpoint_leaves_the_store_as_it_is() {
     let directory = directory();
     let path = directory.path().join("store");

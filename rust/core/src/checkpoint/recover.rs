@@ -41,7 +41,10 @@ const COUNTED_MAX: u64 = 1 << 60;
 enum Choice {
     Keep,
     Restore(Record),
-    Empty,
+    /// It had been deleted by the last sync.
+    Delete,
+    /// What was written since the last sync is not whole, and there is nothing else.
+    Lose,
 }
 
 impl Store {
@@ -130,8 +133,9 @@ impl Store {
                     recovery.restored += 1;
                     self.restore(slot, &record)?;
                 }
-                Choice::Empty => {
-                    recovery.lost += u32::from(region.ctl(slot).is_live());
+                Choice::Delete => self.empty(slot),
+                Choice::Lose => {
+                    recovery.lost += 1;
                     self.empty(slot);
                 }
             }
@@ -172,7 +176,9 @@ impl Store {
         }
         match kept {
             Some(kept) if !kept.key.is_empty() => Choice::Restore(kept),
-            _ => Choice::Empty,
+            // A slot that is not live here has a lower sequence than the deletion.
+            Some(kept) if kept.sequence >= ctl.sequence() => Choice::Delete,
+            _ => Choice::Lose,
         }
     }
 
