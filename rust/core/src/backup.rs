@@ -32,7 +32,7 @@ impl Store {
         let mode = self.region().file().metadata().map_err(io)?.permissions().mode();
         let unpublished = Unpublished::new(path, mode & 0o777)?;
         let flags = if self.auto_vacuum()? { FLAG_AUTO_VACUUM } else { 0 };
-        Region::format(unpublished.file(), *self.geometry(), flags)?;
+        Region::format(unpublished.file(), *self.geometry(), flags, self.eviction()?)?;
         let file = unpublished.file().try_clone().map_err(io)?;
         let copy = OpenOptions::new().attach(file, path.clone())?;
         self.copy_keys(&copy)?;
@@ -83,7 +83,6 @@ impl Store {
         for (label, name) in self.label_names()? {
             copy.name_label(label, &name)?;
         }
-        copy.set_eviction(self.eviction()?)?;
         // So that epochs do not go back in the copy either, for keys that are inserted there again.
         let floor = floor.max(self.region().header().epoch_floor.load(Ordering::Relaxed));
         copy.region().header().epoch_floor.fetch_max(floor, Ordering::Relaxed);

@@ -1,12 +1,16 @@
 //! What must be arranged once a process, whatever the number of stores: a file that is cut under its mapping must not kill
-//! the host (SIGBUS), and a forked child must not keep its parent's proof of life (`pthread_atfork`).
+//! the host (SIGBUS), and a forked child must keep neither its parent's proof of life nor its parent's locks
+//! (`pthread_atfork`).
 //!
 //! Both run where neither locks nor memory can be had, so the mappings are in a list that only grows, of nodes that are
 //! used again. It belongs to the process because signal dispositions and fork handlers do.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
+use std::fs::File;
 use std::mem::MaybeUninit;
+use std::ops::Deref;
+use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
@@ -21,19 +25,24 @@ pub(crate) const DAMAGED: u8 = 3;
 /// This process was forked off, and the file could not be opened anew: nobody's death can be proved, so nothing is written.
 pub(crate) const LOST: u8 = 4;
 
-/// A mapping that is watched over, until [`Watch::end`].
+/// A mapping, or a file without one, that is watched over, until [`Watch::end`].
+#[derive(Debug)]
 pub(crate) struct Watch {
     /// What has happened to the mapping: one of the states above.
     pub(crate) state: AtomicU8,
     used: AtomicBool,
     base: AtomicUsize,
+    /// 0 for a file without a mapping.
     bytes: AtomicUsize,
-    /// The descriptor whose locks prove life, or -1.
+    /// The descriptor whose locks are this process's, or -1.
     fd: AtomicI32,
     next: AtomicPtr<Watch>,
 }
 
 static WATCHES: AtomicPtr<Watch> = AtomicPtr::new(ptr::null_mut());
+/// Forks between the process that loaded this library and this one. Not the process's number: a child may have its parent's,
+/// in a namespace of its own.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
 static PREVIOUS: PreviousHandler = PreviousHandler(UnsafeCell::new(MaybeUninit::uninit()));
 /// 0, or the process that is installing, or [`INSTALLED`].
 static INSTALLER: AtomicU32 = AtomicU32::new(0);
@@ -48,7 +57,8 @@ struct PreviousHandler(UnsafeCell<MaybeUninit<libc::sigaction>>);
 unsafe impl Sync for PreviousHandler {}
 
 impl Watch {
-    /// Watches over a mapping. `fd` is the descriptor to renew in forked children, or -1.
+    /// Watches over a mapping. `fd` is the descriptor to renew in forked children, or -1. Without a mapping, which is one of no
+    /// bytes, it is closed there.
     pub(crate) fn begin(base: *mut u8, bytes: usize, fd: c_int) -> &'static Self {
         install_once();
         let watch = Self::unused();
@@ -62,8 +72,9 @@ impl Watch {
 
     /// Stops watching. To be called before the mapping is taken away, because its addresses may be given to others.
     pub(crate) fn end(&'static self) {
+        // First, so that no child takes it for a file without a mapping.
+        self.fd.store(-1, Ordering::Release);
         self.bytes.store(0, Ordering::Release);
-        self.fd.store(-1, Ordering::Relaxed);
         self.used.store(false, Ordering::Release);
     }
 
@@ -206,14 +217,23 @@ extern "C" fn on_bus_error(signal: c_int, info: *mut libc::siginfo_t, context: *
     }
 }
 
-/// In a forked child, before anything else runs there: gives up the open files that prove the parent's life, and opens the
-/// same ones anew under the same descriptors.
+/// In a forked child, before anything else runs there: gives up the open files whose locks are the parent's. Those that prove
+/// life are opened anew under the same descriptors.
 ///
-/// A child shares its parent's open files. Were it to keep these, the parent would seem alive until the child ends too.
+/// A child shares its parent's open files. Were it to keep these, the parent would seem alive, and at work on a checkpoint,
+/// until the child ends too.
 extern "C" fn in_forked_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
     for watch in Watch::all() {
         let fd = watch.fd.load(Ordering::Relaxed);
-        if watch.bytes.load(Ordering::Acquire) == 0 || fd < 0 {
+        if fd < 0 {
+            continue;
+        }
+        if watch.bytes.load(Ordering::Acquire) == 0 {
+            // Once: the number is somebody else's from now on, in this process and in its children.
+            watch.fd.store(-1, Ordering::Relaxed);
+            // SAFETY: an `Unshared` of the parent has it, which nobody in this process uses.
+            unsafe { libc::close(fd) };
             continue;
         }
         let path = DescriptorPath::new(fd);
@@ -234,6 +254,111 @@ extern "C" fn in_forked_child() {
             watch
                 .state
                 .store(if renewed { FORKED } else { LOST }, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An open file whose locks are this process's alone: a forked child has it no more.
+///
+/// The child must neither use nor drop what it inherits of it: the descriptor's number may be another file's there.
+#[derive(Debug)]
+pub(crate) struct Unshared {
+    file: File,
+    watch: &'static Watch,
+}
+
+impl Unshared {
+    pub(crate) fn new(file: File) -> Self {
+        let watch = Watch::begin(ptr::null_mut(), 0, file.as_raw_fd());
+        Self { file, watch }
+    }
+}
+
+impl Deref for Unshared {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Unshared {
+    fn drop(&mut self) {
+        // Before the file is closed, whose number may be another's then.
+        self.watch.end();
+    }
+}
+
+/// What can be passed on to a forked child while other threads of the parent are at it.
+pub(crate) trait Inherit {
+    /// What the child begins with.
+    fn inherited(&self) -> Self;
+}
+
+/// A thing of which each process has its own, so that a forked child finds no lock in the hands of a thread that it has not.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T> {
+    /// That of this process, once it was asked for; till then that of an ancestor. Never null.
+    newest: AtomicPtr<Owned<T>>,
+}
+
+#[derive(Debug)]
+struct Owned<T> {
+    generation: u32,
+    value: T,
+}
+
+// SAFETY: it is a box of a `T` that is shared by reference.
+unsafe impl<T: Send + Sync> Send for PerProcess<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for PerProcess<T> {}
+
+impl<T: Inherit> PerProcess<T> {
+    pub(crate) fn new(value: T) -> Self {
+        let generation = GENERATION.load(Ordering::Relaxed);
+        let newest = AtomicPtr::new(Box::into_raw(Box::new(Owned { generation, value })));
+        Self { newest }
+    }
+
+    /// That of this process.
+    pub(crate) fn get(&self) -> &T {
+        // Relaxed: it was stored by the thread that forked off this process, before all others of it.
+        let generation = GENERATION.load(Ordering::Relaxed);
+        // Acquire pairs with the release of whoever put it there.
+        let found = self.newest.load(Ordering::Acquire);
+        // SAFETY: it came from a box, which lives as long as `self`: one that is replaced is never freed.
+        let owned = unsafe { &*found };
+        if owned.generation == generation {
+            return &owned.value;
+        }
+        let value = owned.value.inherited();
+        let own = Box::into_raw(Box::new(Owned { generation, value }));
+        // Release: whoever finds it finds it initialised.
+        match self
+            .newest
+            .compare_exchange(found, own, Ordering::AcqRel, Ordering::Acquire)
+        {
+            // SAFETY: as above. What it replaces is leaked: a thread of the parent may have been changing it.
+            Ok(_) => unsafe { &(*own).value },
+            Err(faster) => {
+                // SAFETY: nobody else has seen it; and as above.
+                unsafe {
+                    drop(Box::from_raw(own));
+                    &(*faster).value
+                }
+            }
+        }
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let newest = *self.newest.get_mut();
+        // SAFETY: it came from a box, and `self` was the last to have it. An ancestor's is leaked, as in `get`.
+        unsafe {
+            if (*newest).generation == GENERATION.load(Ordering::Relaxed) {
+                drop(Box::from_raw(newest));
+            }
         }
     }
 }

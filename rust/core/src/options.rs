@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::checkpoint::Durability;
 use crate::create::Unpublished;
 use crate::error::{Error, Result};
+use crate::evict::Eviction;
 use crate::layout::{FLAG_AUTO_VACUUM, Geometry, SLOTS_DEFAULT, VALUE_BYTES_DEFAULT};
 use crate::region::Region;
 use crate::store::Store;
@@ -52,6 +53,7 @@ pub struct OpenOptions {
     read_only: bool,
     mode: u32,
     auto_vacuum: bool,
+    eviction: Eviction,
     lock_timeout: Duration,
     spin: Duration,
     poll_interval: Duration,
@@ -76,6 +78,7 @@ impl OpenOptions {
             read_only: false,
             mode: MODE_DEFAULT,
             auto_vacuum: true,
+            eviction: Eviction::None,
             lock_timeout: LOCK_TIMEOUT_DEFAULT,
             spin: if sys::several_processors() {
                 SPIN_DEFAULT
@@ -151,6 +154,11 @@ impl OpenOptions {
         Self { auto_vacuum, ..self }
     }
 
+    /// What goes when a store that is created is full ([`Eviction::None`] unless set here): see [`Store::set_eviction`].
+    pub fn eviction(self, eviction: Eviction) -> Self {
+        Self { eviction, ..self }
+    }
+
     /// How long a write waits for another writer of the same key before it fails with [`Error::Busy`] (1 s unless set here).
     pub fn lock_timeout(self, timeout: Duration) -> Self {
         Self {
@@ -178,7 +186,8 @@ impl OpenOptions {
         }
     }
 
-    /// What a power cut may take of the writes of this handle ([`Durability::None`] unless set here).
+    /// What a power cut may take of the writes of this handle ([`Durability::None`] unless set here). Shared memory is gone with
+    /// the power whatever this is.
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
     }
@@ -203,7 +212,8 @@ impl OpenOptions {
     /// # Errors
     ///
     /// [`Error::NoSuchStore`], [`Error::NotAStore`], [`Error::Incompatible`], [`Error::Corrupt`], [`Error::Permission`],
-    /// [`Error::Io`]; [`Error::Busy`] if 1,024 handles are attached.
+    /// [`Error::Io`]; [`Error::Busy`] if 1,024 handles are attached; [`Error::InvalidArgument`] for [`Durability::Commit`] with
+    /// [`Self::read_only`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.open_at(&self.location(path.as_ref())?)
     }
@@ -253,7 +263,7 @@ impl OpenOptions {
     pub fn anonymous(&self) -> Result<Store> {
         let geometry = self.geometry_to_create()?;
         let file = sys::memfd(c"splinter").map_err(|error| Error::from_os("create memory without a name", &error))?;
-        Region::format(&file, geometry, self.flags())?;
+        Region::format(&file, geometry, self.flags(), self.eviction)?;
         sys::seal_length(&file).map_err(|error| Error::from_os("seal the memory", &error))?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         self.attach(file, path.into())
@@ -301,7 +311,7 @@ impl OpenOptions {
         }
         let geometry = self.geometry_to_create()?;
         let unpublished = Unpublished::new(path, self.mode)?;
-        Region::format(unpublished.file(), geometry, self.flags())?;
+        Region::format(unpublished.file(), geometry, self.flags(), self.eviction)?;
         let file = unpublished
             .file()
             .try_clone()
@@ -312,6 +322,11 @@ impl OpenOptions {
     }
 
     fn open_at(&self, path: &Path) -> Result<Store> {
+        if self.read_only && self.durability != Durability::None {
+            return Err(Error::InvalidArgument {
+                reason: "a store that is only read has nothing to commit".into(),
+            });
+        }
         // So that a number that no store can have is told apart from one that this store has not.
         self.geometry_to_create()?;
         let file = open_regular(path, !self.read_only)?;

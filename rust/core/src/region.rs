@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::copy;
 use crate::error::{Error, Result};
+use crate::evict::Eviction;
 use crate::guard::{self, Watch};
 use crate::layout::{
     Attributes, Chunk, EXPECTANTS, Geometry, HANDLES, Handle, Header, Identity, LABELS, LabelName, Layout, PAGE_BYTES,
@@ -76,7 +77,7 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// Lays out a new store in an empty file that nobody else can open yet.
-    pub(crate) fn format(file: &File, geometry: Geometry, flags: u32) -> Result<()> {
+    pub(crate) fn format(file: &File, geometry: Geometry, flags: u32, eviction: Eviction) -> Result<()> {
         let io = |error| Error::from_os("create the store", &error);
         let layout = Layout::new(&geometry);
         match file.set_len(layout.bytes as u64) {
@@ -109,6 +110,7 @@ impl Region {
         }
         let mut settings = [0; 24];
         settings[..4].copy_from_slice(&flags.to_le_bytes());
+        settings[4..8].copy_from_slice(&(eviction as u32).to_le_bytes());
         for (to, word) in settings[8..].chunks_exact_mut(8).zip(sys::boot_id()) {
             to.copy_from_slice(&word.to_le_bytes());
         }

@@ -5,14 +5,13 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpointing, Durability, Recovery, checkpoint_path};
 use crate::condition::{Condition, Outcome, SetOptions, Version, Versioned};
 use crate::error::{Error, Result};
 use crate::evict::Eviction;
-use crate::guard;
+use crate::guard::{self, PerProcess};
 use crate::handles::Token;
 use crate::integer::{self, Integer, Operation};
 use crate::key::Target;
@@ -66,7 +65,7 @@ pub struct Store {
     /// Watches, feeds and polls of this handle that have begun and not ended.
     watches: AtomicU32,
     durability: Durability,
-    checkpointing: Mutex<Checkpointing>,
+    checkpointing: PerProcess<Checkpointing>,
     recovery: Option<Recovery>,
 }
 
@@ -205,7 +204,7 @@ impl Store {
             vain_spins: AtomicU32::new(0),
             watches: AtomicU32::new(0),
             durability: options.durability_value(),
-            checkpointing: Mutex::default(),
+            checkpointing: PerProcess::new(Checkpointing::default()),
             recovery: None,
         };
         if store.region.writable() {
@@ -367,8 +366,9 @@ impl Store {
         Ok(result)
     }
 
-    pub(crate) fn checkpointing(&self) -> MutexGuard<'_, Checkpointing> {
-        self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// That of this process.
+    pub(crate) fn checkpointing(&self) -> &Checkpointing {
+        self.checkpointing.get()
     }
 
     /// What was done when this handle opened the store after the machine had been restarted; `None` if it was not, or if it had

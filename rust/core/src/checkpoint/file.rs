@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::guard::Unshared;
 use crate::labels::LABEL_BYTES_MAX;
 use crate::layout::{Geometry, LABELS, LINE_BYTES};
 
@@ -183,7 +184,8 @@ pub(super) struct Kept<T> {
 /// An open checkpoint.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
-    file: File,
+    /// Whoever writes or recovers has a lock on it, which no child may keep.
+    file: Unshared,
     geometry: Geometry,
 }
 
@@ -207,8 +209,8 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
             Err(error) => return Err(error),
         };
-        Ok(is_ours.then_some(Self {
-            file,
+        Ok(is_ours.then(|| Self {
+            file: Unshared::new(file),
             geometry: *geometry,
         }))
     }

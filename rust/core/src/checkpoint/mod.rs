@@ -14,7 +14,7 @@ mod recover;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::background::Background;
 use crate::create::{Unpublished, directory_of};
 use crate::error::{Error, Result};
+use crate::guard::Inherit;
 use crate::journal::{BATCH, Read};
 use crate::layout::{FLAG_CHECKSUMS, LABELS};
 use crate::region::{Buffer, Region, SlotIndex};
@@ -34,24 +35,42 @@ use file::{Checkpoint, Record, Summary};
 pub use recover::Recovery;
 
 /// What a power cut may take: see [`crate::OpenOptions::durability`]. The death of a process takes nothing, whatever this is.
+/// [`Syncer`] is for what lies between the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
     /// What was written since the last [`Store::sync`].
     #[default]
     None,
-    /// Nothing that a write of this handle has returned from: each waits for the disk.
+    /// Nothing that a write of this handle has returned from: each ends with a [`Store::sync`], and fails if that fails. The
+    /// change was made then, and others see it, but the disk may not have it: [`Store::sync_failure`] tells this apart from a
+    /// write that changed nothing.
     Commit,
 }
 
 /// What a handle remembers of its syncs.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpointing {
+    progress: Mutex<Progress>,
+    /// The first failure: what the kernel could not write it forgets, and a later sync would seem to have gone well.
+    failure: OnceLock<Error>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
     checkpoint: Option<Checkpoint>,
     /// Place in the journal up to which everything is in the checkpoint; `None` before the first sync.
     position: Option<u64>,
-    /// The first failure: what the kernel could not write it forgets, and a later sync would seem to have gone well.
-    failure: Option<Error>,
+}
+
+impl Inherit for Checkpointing {
+    /// A forked child opens the checkpoint for itself, for it takes turns with its parent too.
+    fn inherited(&self) -> Self {
+        Self {
+            progress: Mutex::default(),
+            failure: self.failure.clone(),
+        }
+    }
 }
 
 impl Store {
@@ -66,7 +85,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], [`Error::NoSpace`]. After the first of these every later sync of this handle fails with it.
+    /// [`Error::Io`], [`Error::NoSpace`]. After the first of these every later sync of this handle fails with it, for the system
+    /// forgets what it could not write: see [`Self::sync_failure`].
     /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`].
     pub fn sync(&self) -> Result<()> {
         self.writer()?;
@@ -74,15 +94,26 @@ impl Store {
         let Some(path) = self.checkpoint_path() else {
             return Ok(());
         };
-        let mut state = self.checkpointing();
-        if let Some(failure) = &state.failure {
+        let own = self.checkpointing();
+        let mut progress = own.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = own.failure.get() {
             return Err(failure.clone());
         }
-        let result = self.write_checkpoint(&mut state, &path);
+        let result = self.write_checkpoint(&mut progress, &path);
         if let Err(error @ (Error::Io { .. } | Error::NoSpace)) = &result {
-            state.failure = Some(error.clone());
+            self.keep_sync_failure(error.clone());
         }
         self.region().check_intact().and(result)
+    }
+
+    /// The failure with which every sync of this handle fails from now on, if one has failed: its own or its [`Syncer`]'s.
+    pub fn sync_failure(&self) -> Option<&Error> {
+        self.checkpointing().failure.get()
+    }
+
+    fn keep_sync_failure(&self, error: Error) {
+        // The first one stays.
+        let _ = self.checkpointing().failure.set(error);
     }
 
     /// Where the checkpoint is; `None` for what does not outlive the machine.
@@ -93,12 +124,12 @@ impl Store {
         Some(checkpoint_path(self.path()))
     }
 
-    fn write_checkpoint(&self, state: &mut Checkpointing, path: &Path) -> Result<()> {
+    fn write_checkpoint(&self, progress: &mut Progress, path: &Path) -> Result<()> {
         let io = |error| Error::from_os("sync the store", &error);
         let region = self.region();
         // From now on the region can tell by itself which of its values are whole.
         region.header().flags.fetch_or(FLAG_CHECKSUMS, Ordering::SeqCst);
-        let checkpoint = match &mut state.checkpoint {
+        let checkpoint = match &mut progress.checkpoint {
             Some(checkpoint) => checkpoint,
             none => none.insert(self.open_checkpoint(path)?),
         };
@@ -106,7 +137,7 @@ impl Store {
         let last = checkpoint.summary().map_err(io)?;
         let end = region.journal_end();
         // Taken until it is done: after a failure everything is looked at again.
-        let position = state.position.take();
+        let position = progress.position.take();
         let changed = position.and_then(|position| self.changed_slots(position, end));
         for slot in changed.unwrap_or_else(|| region.slot_indices().collect()) {
             self.keep_slot(checkpoint, slot)?;
@@ -127,7 +158,7 @@ impl Store {
         region.check_intact()?;
         checkpoint.write_summary(&last, &summary).map_err(io)?;
         checkpoint.file().sync_data().map_err(io)?;
-        state.position = Some(end);
+        progress.position = Some(end);
         Ok(())
     }
 
@@ -225,6 +256,11 @@ impl Store {
             Err(Error::Exists) => return Ok(()),
             new => new?,
         };
+        // A recovery needs the region too, though only that it is there: what it is never changes.
+        region
+            .file()
+            .sync_all()
+            .map_err(|error| Error::from_os("sync the store", &error))?;
         let identity = Checkpoint::identity(region.store_id(), region.geometry());
         new.file()
             .write_all_at(&identity, 0)
@@ -234,7 +270,7 @@ impl Store {
             Ok(()) | Err(Error::Exists) => {}
             Err(error) => return Err(error),
         }
-        // The name must survive too.
+        // The names must survive too.
         File::open(directory_of(path))
             .and_then(|directory| directory.sync_all())
             .map_err(opening)
@@ -294,6 +330,10 @@ impl Region {
 }
 
 /// Syncs a store again and again, on a thread of its own, until it is dropped.
+///
+/// After a sync that failed it does no more: [`Store::sync_failure`] of its handle says why, and every later sync of that handle
+/// fails. The thread stays with the process that started it: a forked child has none, but what the child writes is synced
+/// by its parent's, as everybody's changes are.
 #[derive(Debug)]
 pub struct Syncer {
     shared: Arc<SyncerState>,
@@ -304,7 +344,6 @@ pub struct Syncer {
 struct SyncerState {
     stopped: Mutex<bool>,
     wake: Condvar,
-    failure: Mutex<Option<Error>>,
 }
 
 impl Syncer {
@@ -322,15 +361,6 @@ impl Syncer {
         })?;
         Ok(Self { shared, thread })
     }
-
-    /// Why it has stopped syncing, if it has.
-    pub fn failure(&self) -> Option<Error> {
-        self.shared
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
 impl SyncerState {
@@ -346,11 +376,16 @@ impl SyncerState {
             drop(stopped);
             let end = store.region().journal_end();
             if synced != Some(end) {
-                if let Err(error) = store.sync() {
-                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    return;
+                match store.sync() {
+                    Ok(()) => synced = Some(end),
+                    // Others are at the checkpoint.
+                    Err(Error::Busy { .. }) if !is_last => {}
+                    // Whatever it is: nobody is here who could be told, and who asks later must hear of it.
+                    Err(error) => {
+                        store.keep_sync_failure(error);
+                        return;
+                    }
                 }
-                synced = Some(end);
             }
             if is_last {
                 return;
