@@ -133,6 +133,10 @@
 // `spl_options.flags`: `spl_poll` sleeps at once.
 #define SPL_NO_SPIN 4
 
+// `spl_options.flags`: what a write of this handle has returned from, no power cut takes: each ends with an `spl_sync`, and
+// fails with it. The change was made then: `spl_sync_failure` tells.
+#define SPL_COMMIT 8
+
 // `spl_watch`: one key.
 #define SPL_PATTERN_KEY 0
 
@@ -303,7 +307,7 @@ struct spl_options {
     uint32_t journal_entries;
     // Permission bits of a store that is created (0600).
     uint32_t mode;
-    // `SPL_READ_ONLY`, `SPL_THROUGHPUT`, `SPL_NO_SPIN`.
+    // `SPL_READ_ONLY`, `SPL_THROUGHPUT`, `SPL_NO_SPIN`, `SPL_COMMIT`.
     uint32_t flags;
     // How long a write waits for another writer of the same key, in milliseconds (1000).
     uint32_t lock_timeout_ms;
@@ -312,6 +316,11 @@ struct spl_options {
     // Waits look again after so many milliseconds without having been woken (100): for file systems where a wake does not
     // reach every process.
     uint32_t poll_interval_ms;
+    // What goes when a store that is created is full: one of the `SPL_EVICT_` numbers.
+    uint32_t eviction;
+    // A thread syncs the store each time so many milliseconds have passed, and once more when the handle is closed (never). Not
+    // with `SPL_COMMIT` or `SPL_READ_ONLY`. A forked child has no such thread; its parent's syncs what it writes.
+    uint32_t sync_interval_ms;
 };
 
 // Why a rarely called function failed, in words.
@@ -374,6 +383,18 @@ struct spl_header_snapshot {
     uint32_t auto_vacuum;
     // What goes when the store is full: one of the `SPL_EVICT_` numbers.
     uint32_t eviction;
+    // 0.
+    uint32_t reserved;
+};
+
+// What was done to a store that was opened after a restart of the machine.
+struct spl_recovery {
+    // Keys that were found whole in the store itself.
+    uint32_t kept;
+    // Keys that were taken from the checkpoint.
+    uint32_t restored;
+    // Keys that were written after the last sync, and were not whole, and are in no checkpoint: they are gone.
+    uint32_t lost;
     // 0.
     uint32_t reserved;
 };
@@ -474,7 +495,8 @@ struct spl_store *spl_open(uint32_t how,
                            struct spl_error *error);
 
 // Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL. Ends the thread
-// that `spl_selector` started.
+// that `spl_selector` started, and the one that syncs, which does so once more: where that has failed, now or before, the
+// result is its error, and the handle is closed all the same.
 int32_t spl_close(struct spl_store *store);
 
 // Takes a store's name away. `kind` is `SPL_FILE` or `SPL_MEMORY`.
@@ -551,8 +573,19 @@ int32_t spl_auto_vacuum(const struct spl_store *store);
 // Sets whether the store zeroes replaced and deleted bytes: 1 or 0.
 int32_t spl_set_auto_vacuum(const struct spl_store *store, uint32_t on);
 
-// Writes what was changed to the file and waits for the disk.
-int32_t spl_sync(const struct spl_store *store, struct spl_error *error);
+// Puts everything on the disk that was written before the call, by whomever, and waits for it: no power cut takes it then.
+// Without effect on shared memory. After an `SPL_IO` or `SPL_NO_SPACE` every later sync of the handle fails with it.
+int32_t spl_sync(const struct spl_store *store,
+                 struct spl_error *error);
+
+// `SPL_OK`, or the failure with which every sync of this handle fails from now on, if one has failed: `spl_sync`, that of a
+// write with `SPL_COMMIT`, or one of those at intervals.
+int32_t spl_sync_failure(const struct spl_store *store,
+                         struct spl_error *error);
+
+// Tells what was done when this handle opened the store after a restart of the machine: 1; or 0 if there was nothing to do.
+int32_t spl_recovery(const struct spl_store *store,
+                     struct spl_recovery *recovery);
 
 // Copies the live store to a new file.
 int32_t spl_backup(const struct spl_store *store,

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use splinter::{Cursor, Error, ErrorCode, OpenOptions, Store};
+use splinter::{Cursor, Durability, Error, ErrorCode, OpenOptions, Store, Syncer};
 
 use watch::Watching;
 
@@ -90,6 +90,9 @@ pub const SPL_READ_ONLY: u32 = 1;
 pub const SPL_THROUGHPUT: u32 = 2;
 /// `spl_options.flags`: `spl_poll` sleeps at once.
 pub const SPL_NO_SPIN: u32 = 4;
+/// `spl_options.flags`: what a write of this handle has returned from, no power cut takes: each ends with an `spl_sync`, and
+/// fails with it. The change was made then: `spl_sync_failure` tells.
+pub const SPL_COMMIT: u32 = 8;
 
 /// `spl_watch`: one key.
 pub const SPL_PATTERN_KEY: u32 = 0;
@@ -208,6 +211,8 @@ pub struct SplStore {
     scratch: AtomicPtr<u8>,
     scratch_bytes: AtomicU32,
     watching: Mutex<Option<Watching>>,
+    /// Of a handle that is synced at intervals. Locked by the first and the last use of the handle alone.
+    syncing: Mutex<Option<Syncer>>,
 }
 
 /// Why a rarely called function failed, in words.
@@ -239,7 +244,7 @@ pub struct SplOptions {
     pub journal_entries: u32,
     /// Permission bits of a store that is created (0600).
     pub mode: u32,
-    /// `SPL_READ_ONLY`, `SPL_THROUGHPUT`, `SPL_NO_SPIN`.
+    /// `SPL_READ_ONLY`, `SPL_THROUGHPUT`, `SPL_NO_SPIN`, `SPL_COMMIT`.
     pub flags: u32,
     /// How long a write waits for another writer of the same key, in milliseconds (1000).
     pub lock_timeout_ms: u32,
@@ -248,6 +253,27 @@ pub struct SplOptions {
     /// Waits look again after so many milliseconds without having been woken (100): for file systems where a wake does not
     /// reach every process.
     pub poll_interval_ms: u32,
+    /// What goes when a store that is created is full: one of the `SPL_EVICT_` numbers.
+    pub eviction: u32,
+    /// A thread syncs the store each time so many milliseconds have passed, and once more when the handle is closed (never). Not
+    /// with `SPL_COMMIT` or `SPL_READ_ONLY`. A forked child has no such thread; its parent's syncs what it writes.
+    pub sync_interval_ms: u32,
+}
+
+/// Bytes of the shortest `spl_options` there ever was. Fields that a caller does not know of are 0.
+const OPTIONS_BYTES_MIN: usize = 44;
+
+/// What was done to a store that was opened after a restart of the machine.
+#[repr(C)]
+pub struct SplRecovery {
+    /// Keys that were found whole in the store itself.
+    pub kept: u32,
+    /// Keys that were taken from the checkpoint.
+    pub restored: u32,
+    /// Keys that were written after the last sync, and were not whole, and are in no checkpoint: they are gone.
+    pub lost: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// Where and how a key is stored.
@@ -351,7 +377,7 @@ pub struct SplEntry {
     pub reserved: u32,
 }
 
-/// A handle that others have too: the thread of a selector, or a key.
+/// A handle that others have too: the thread of a selector or of a syncer, or a key.
 struct Shared(Arc<SplStore>);
 
 impl Shared {
@@ -497,21 +523,50 @@ fn in_milliseconds(left: Duration) -> u64 {
     u64::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(SPL_NO_DEADLINE)
 }
 
-fn open_options(given: &SplOptions) -> Result<OpenOptions, Error> {
-    if given.size as usize != size_of::<SplOptions>() {
+/// Options as a caller knows them, who may be older than this library.
+///
+/// # Safety
+///
+/// `options` is NULL, or begins with its size and is valid for reading so many bytes.
+unsafe fn given_options(options: *const SplOptions) -> Result<Option<SplOptions>, Error> {
+    if options.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    let size = unsafe { options.cast::<u32>().read() };
+    if ![OPTIONS_BYTES_MIN, size_of::<SplOptions>()].contains(&(size as usize)) {
         return Err(invalid("spl_options.size is not sizeof(struct spl_options)"));
     }
+    // SAFETY: numbers may be all zero; the size is no greater than that of the target.
+    unsafe {
+        let mut given: SplOptions = std::mem::zeroed();
+        let to: *mut SplOptions = &mut given;
+        std::ptr::copy_nonoverlapping(options.cast::<u8>(), to.cast(), size as usize);
+        Ok(Some(given))
+    }
+}
+
+fn open_options(given: &SplOptions) -> Result<OpenOptions, Error> {
     if given.kind > SPL_ANONYMOUS {
         return Err(invalid("spl_options.kind is none of the kinds"));
     }
-    if given.flags & !(SPL_READ_ONLY | SPL_THROUGHPUT | SPL_NO_SPIN) != 0 {
+    if given.flags & !(SPL_READ_ONLY | SPL_THROUGHPUT | SPL_NO_SPIN | SPL_COMMIT) != 0 {
         return Err(invalid("spl_options.flags has unknown bits"));
+    }
+    if given.sync_interval_ms != 0 && given.flags & (SPL_READ_ONLY | SPL_COMMIT) != 0 {
+        return Err(invalid(
+            "spl_options.sync_interval_ms goes neither with SPL_READ_ONLY nor with SPL_COMMIT",
+        ));
     }
     let set = |number: u32| (number != 0).then_some(number);
     let mut options = OpenOptions::new()
         .memory(given.kind == SPL_MEMORY)
         .read_only(given.flags & SPL_READ_ONLY != 0)
-        .auto_vacuum(given.flags & SPL_THROUGHPUT == 0);
+        .auto_vacuum(given.flags & SPL_THROUGHPUT == 0)
+        .eviction(operations::eviction(given.eviction)?);
+    if given.flags & SPL_COMMIT != 0 {
+        options = options.durability(Durability::Commit);
+    }
     if let Some(slots) = set(given.slots) {
         options = options.slots(slots);
     }
@@ -564,10 +619,10 @@ pub unsafe extern "C" fn spl_open(
     let mut opened = std::ptr::null_mut();
     let open = || {
         // SAFETY: as the caller promises.
-        let (name, given) = unsafe { (input(name, name_len)?, options.as_ref()) };
-        let (kind, options) = match given {
-            Some(given) => (given.kind, open_options(given)?),
-            None => (SPL_FILE, OpenOptions::new()),
+        let (name, given) = unsafe { (input(name, name_len)?, given_options(options)?) };
+        let (kind, options, interval_ms) = match given {
+            Some(given) => (given.kind, open_options(&given)?, given.sync_interval_ms),
+            None => (SPL_FILE, OpenOptions::new(), 0),
         };
         let store = match (kind, how) {
             (SPL_ANONYMOUS, _) => options.anonymous(),
@@ -578,13 +633,18 @@ pub unsafe extern "C" fn spl_open(
             _ => Err(invalid("how is none of the ways to open a store")),
         }?;
         // Counted, because the thread of a selector has it too.
-        opened = Arc::into_raw(Arc::new(SplStore {
+        let store = Arc::new(SplStore {
             store,
             scratch: AtomicPtr::new(std::ptr::null_mut()),
             scratch_bytes: AtomicU32::new(0),
             watching: Mutex::new(None),
-        }))
-        .cast_mut();
+            syncing: Mutex::new(None),
+        });
+        if interval_ms != 0 {
+            let syncer = Syncer::start(Shared(store.clone()), Duration::from_millis(interval_ms.into()))?;
+            *store.syncing.lock().unwrap_or_else(PoisonError::into_inner) = Some(syncer);
+        }
+        opened = Arc::into_raw(store).cast_mut();
         Ok(SPL_OK)
     };
     // SAFETY: as the caller promises.
@@ -593,7 +653,8 @@ pub unsafe extern "C" fn spl_open(
 }
 
 /// Closes a handle: no function may be using it, and none may use it afterwards. `SPL_CLOSED` for NULL. Ends the thread
-/// that `spl_selector` started.
+/// that `spl_selector` started, and the one that syncs, which does so once more: where that has failed, now or before, the
+/// result is its error, and the handle is closed all the same.
 ///
 /// # Safety
 ///
@@ -608,8 +669,13 @@ pub unsafe extern "C" fn spl_close(store: *mut SplStore) -> i32 {
         let store = unsafe { Arc::from_raw(store) };
         // Its thread lets go of the store, so that ours is the last hand on it.
         drop(store.watching.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let syncer = store.syncing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = syncer.and_then(|syncer| {
+            drop(syncer);
+            store.store.sync_failure().cloned()
+        });
         drop(store);
-        Ok(SPL_OK)
+        failure.map_or(Ok(SPL_OK), Err)
     })
 }
 
@@ -910,7 +976,8 @@ pub unsafe extern "C" fn spl_set_auto_vacuum(store: *const SplStore, on: u32) ->
     })
 }
 
-/// Writes what was changed to the file and waits for the disk.
+/// Puts everything on the disk that was written before the call, by whomever, and waits for it: no power cut takes it then.
+/// Without effect on shared memory. After an `SPL_IO` or `SPL_NO_SPACE` every later sync of the handle fails with it.
 ///
 /// # Safety
 ///
@@ -919,6 +986,46 @@ pub unsafe extern "C" fn spl_set_auto_vacuum(store: *const SplStore, on: u32) ->
 pub unsafe extern "C" fn spl_sync(store: *const SplStore, error: *mut SplError) -> i32 {
     // SAFETY: as the caller promises.
     unsafe { explained(error, || handle(store)?.store.sync().map(|()| SPL_OK)) }
+}
+
+/// `SPL_OK`, or the failure with which every sync of this handle fails from now on, if one has failed: `spl_sync`, that of a
+/// write with `SPL_COMMIT`, or one of those at intervals.
+///
+/// # Safety
+///
+/// `store` is NULL or open; `error` is NULL or valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_sync_failure(store: *const SplStore, error: *mut SplError) -> i32 {
+    let ask = || {
+        // SAFETY: as the caller promises.
+        let failure = unsafe { handle(store)? }.store.sync_failure().cloned();
+        failure.map_or(Ok(SPL_OK), Err)
+    };
+    // SAFETY: as the caller promises.
+    unsafe { explained(error, ask) }
+}
+
+/// Tells what was done when this handle opened the store after a restart of the machine: 1; or 0 if there was nothing to do.
+///
+/// # Safety
+///
+/// `store` is NULL or open; `recovery` is valid for writing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn spl_recovery(store: *const SplStore, recovery: *mut SplRecovery) -> i32 {
+    guarded(|| {
+        // SAFETY: as the caller promises.
+        let Some(found) = unsafe { handle(store)? }.store.recovery() else {
+            return Ok(0);
+        };
+        let told = SplRecovery {
+            kept: found.kept,
+            restored: found.restored,
+            lost: found.lost,
+            reserved: 0,
+        };
+        // SAFETY: as the caller promises.
+        unsafe { put(recovery, told) }.map(|_| 1)
+    })
 }
 
 /// Copies the live store to a new file.
@@ -1045,7 +1152,8 @@ mod tests {
     #[test]
     fn structures_have_the_sizes_that_bindings_count_on() {
         assert_eq!(size_of::<SplError>(), 520);
-        assert_eq!(size_of::<SplOptions>(), 44);
+        assert_eq!(size_of::<SplOptions>(), 52);
+        assert_eq!(size_of::<SplRecovery>(), 16);
         assert_eq!(size_of::<SplSlotSnapshot>(), 56);
         assert_eq!(size_of::<SplHeaderSnapshot>(), 88);
         assert_eq!(size_of::<SplCursor>(), 24);

@@ -548,9 +548,12 @@ pub unsafe extern "C" fn spl_set_eviction(store: *const SplStore, policy: u32) -
     guarded(|| {
         // SAFETY: as the caller promises.
         let store = unsafe { &handle(store)?.store };
-        let policy = Eviction::ALL
-            .get(policy as usize)
-            .ok_or_else(|| invalid("there is no such policy"))?;
-        store.set_eviction(*policy).map(|()| SPL_OK)
+        store.set_eviction(eviction(policy)?).map(|()| SPL_OK)
     })
+}
+
+/// The policy of a number.
+pub(crate) fn eviction(policy: u32) -> Result<Eviction, Error> {
+    let known = Eviction::ALL.get(policy as usize).copied();
+    known.ok_or_else(|| invalid("there is no such policy"))
 }

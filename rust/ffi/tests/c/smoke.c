@@ -1,4 +1,4 @@
-/* A C program that uses every function once or more. Its argument is the path of a store that does not exist. */
+/* A C program that uses every function once or more. Its argument is the path, on a disk, of a store that does not exist. */
 
 #define _DEFAULT_SOURCE
 
@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHECK(condition)                                                       \
@@ -23,7 +24,8 @@
 /* Bindings count on these sizes. C99 has no other way to assert them. */
 typedef char error_has_520_bytes[sizeof(struct spl_error) == 520 ? 1 : -1];
 typedef char change_has_32_bytes[sizeof(struct spl_change) == 32 ? 1 : -1];
-typedef char options_have_44_bytes[sizeof(struct spl_options) == 44 ? 1 : -1];
+typedef char options_have_52_bytes[sizeof(struct spl_options) == 52 ? 1 : -1];
+typedef char recovery_has_16_bytes[sizeof(struct spl_recovery) == 16 ? 1 : -1];
 typedef char slot_snapshot_has_56_bytes[sizeof(struct spl_slot_snapshot) == 56 ? 1 : -1];
 typedef char header_snapshot_has_88_bytes[sizeof(struct spl_header_snapshot) == 88 ? 1 : -1];
 typedef char cursor_has_24_bytes[sizeof(struct spl_cursor) == 24 ? 1 : -1];
@@ -101,6 +103,7 @@ static int check_null_handle(void)
     struct spl_set_options set;
     struct spl_version version;
     struct spl_view view;
+    struct spl_recovery recovery;
     uint32_t done = 7;
 
     memset(&cursor, 0, sizeof cursor);
@@ -123,6 +126,8 @@ static int check_null_handle(void)
     CHECK(spl_auto_vacuum(NULL) == SPL_CLOSED);
     CHECK(spl_set_auto_vacuum(NULL, 1) == SPL_CLOSED);
     CHECK(spl_sync(NULL, &error) == SPL_CLOSED && error.code == SPL_CLOSED);
+    CHECK(spl_sync_failure(NULL, &error) == SPL_CLOSED && error.code == SPL_CLOSED);
+    CHECK(spl_recovery(NULL, &recovery) == SPL_CLOSED);
     CHECK(spl_backup(NULL, BYTES("b"), &error) == SPL_CLOSED && error.code == SPL_CLOSED);
     CHECK(spl_scan(NULL, &cursor, NULL, 0, bytes, 8) == SPL_CLOSED);
     CHECK(spl_scratch(NULL, bytes, 8) == SPL_CLOSED);
@@ -372,6 +377,104 @@ static int check_store(struct spl_store *store, const char *path)
     CHECK(spl_auto_vacuum(memory) == 0);
     CHECK(spl_contains(memory, BYTES("key1")) == 0);
     CHECK(spl_close(memory) == SPL_OK);
+    return 0;
+}
+
+/* Whether a file has a text in it. */
+static int has_text(const char *path, const char *text)
+{
+    static char bytes[1 << 16];
+    FILE *file = fopen(path, "rb");
+    size_t length, at;
+
+    if (file == NULL) return 0;
+    length = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (at = 0; at + strlen(text) <= length; at++) {
+        if (memcmp(bytes + at, text, strlen(text)) == 0) return 1;
+    }
+    return 0;
+}
+
+/* What a power cut may take, in a store on a disk whose path begins so. */
+static int check_durability(const char *before)
+{
+    char path[4096], checkpoint[sizeof path + 16];
+    uint8_t other_boot[16];
+    struct spl_options options = small_options();
+    struct spl_error error;
+    struct spl_recovery recovery;
+    struct spl_store *store;
+    FILE *file;
+
+    sprintf(path, "%.4000s.durable", before);
+    sprintf(checkpoint, "%s.checkpoint", path);
+
+    options.flags = SPL_COMMIT;
+    options.sync_interval_ms = 1000;
+    CHECK(spl_open(SPL_CREATE, BYTES(path), &options, &error) == NULL && error.code == SPL_INVALID_ARGUMENT);
+    options.flags = SPL_READ_ONLY;
+    CHECK(spl_open(SPL_OPEN, BYTES(path), &options, &error) == NULL && error.code == SPL_INVALID_ARGUMENT);
+    options = small_options();
+    options.eviction = SPL_EVICT_LRU + 1;
+    CHECK(spl_open(SPL_CREATE, BYTES(path), &options, &error) == NULL && error.code == SPL_INVALID_ARGUMENT);
+
+    options = small_options();
+    options.flags = SPL_COMMIT;
+    options.eviction = SPL_EVICT_LRU;
+    CHECK((store = spl_open(SPL_CREATE, BYTES(path), &options, &error)) != NULL);
+    CHECK(spl_eviction(store) == SPL_EVICT_LRU);
+    CHECK(spl_set(store, BYTES("first"), BYTES("committed")) == SPL_OK && has_text(checkpoint, "firstcommitted"));
+    CHECK(spl_sync_failure(store, &error) == SPL_OK);
+    CHECK(spl_recovery(store, &recovery) == 0 && spl_recovery(store, NULL) == 0);
+    CHECK(spl_close(store) == SPL_OK);
+    options.flags = SPL_COMMIT | SPL_READ_ONLY;
+    CHECK(spl_open(SPL_OPEN, BYTES(path), &options, &error) == NULL && error.code == SPL_INVALID_ARGUMENT);
+
+    /* A caller that was compiled before there were the last two fields: they are not looked at. */
+    options = small_options();
+    options.size = 44;
+    options.eviction = options.sync_interval_ms = 0x55555555u;
+    CHECK((store = spl_open(SPL_OPEN, BYTES(path), &options, &error)) != NULL);
+    CHECK(spl_close(store) == SPL_OK);
+
+    /* The interval never passes, but the end does. */
+    options = small_options();
+    options.sync_interval_ms = 1000 * 3600;
+    CHECK((store = spl_open(SPL_OPEN, BYTES(path), &options, &error)) != NULL);
+    CHECK(spl_set(store, BYTES("second"), BYTES("at the end")) == SPL_OK && !has_text(checkpoint, "secondat the end"));
+    CHECK(spl_close(store) == SPL_OK);
+    CHECK(has_text(checkpoint, "secondat the end"));
+
+    /* As after a restart of the machine that has taken one value. */
+    memset(other_boot, 0x5a, sizeof other_boot);
+    CHECK((file = fopen(path, "r+b")) != NULL);
+    CHECK(fseek(file, 136, SEEK_SET) == 0 && fwrite(other_boot, 16, 1, file) == 1 && fclose(file) == 0);
+    CHECK((store = spl_open(SPL_OPEN, BYTES(path), NULL, &error)) != NULL);
+    CHECK(spl_recovery(store, NULL) == SPL_INVALID_ARGUMENT);
+    CHECK(spl_recovery(store, &recovery) == 1);
+    CHECK(recovery.kept + recovery.restored == 2 && recovery.lost == 0 && recovery.reserved == 0);
+    CHECK(spl_contains(store, BYTES("second")) == 1);
+    CHECK(spl_close(store) == SPL_OK);
+
+    /* A sync that fails does so for ever. */
+    CHECK(unlink(checkpoint) == 0 && mkdir(checkpoint, 0700) == 0);
+    options = small_options();
+    options.sync_interval_ms = 1;
+    CHECK((store = spl_open(SPL_OPEN, BYTES(path), &options, &error)) != NULL);
+    CHECK(spl_set(store, BYTES("third"), BYTES("3")) == SPL_OK);
+    while (spl_sync_failure(store, &error) == SPL_OK) usleep(100);
+    CHECK(error.code == SPL_IO && error.os_errno != 0 && strlen(error.message) > 10);
+    CHECK(rmdir(checkpoint) == 0);
+    memset(&error, 0x55, sizeof error);
+    CHECK(spl_sync(store, &error) == SPL_IO && error.code == SPL_IO);
+    CHECK(spl_close(store) == SPL_IO);
+    options.sync_interval_ms = 0;
+    options.flags = SPL_COMMIT;
+    CHECK((store = spl_open(SPL_OPEN, BYTES(path), &options, &error)) != NULL);
+    CHECK(spl_set(store, BYTES("third"), BYTES("4")) == SPL_OK);
+    CHECK(spl_close(store) == SPL_OK);
+    CHECK(spl_remove(SPL_FILE, BYTES(path), &error) == SPL_OK && access(checkpoint, F_OK) != 0);
     return 0;
 }
 
@@ -630,7 +733,8 @@ int main(int argc, char **argv)
     CHECK(check_null_handle() == 0);
     CHECK((store = spl_open(SPL_OPEN, BYTES(argv[1]), NULL, NULL)) != NULL);
     failed = check_keys_and_values(store) || check_scan(store) || check_scratch(store) || check_store(store, argv[1]) ||
-             check_operations(store) || check_scratch_operations(store) || check_watching(store);
+             check_operations(store) || check_scratch_operations(store) || check_watching(store) ||
+             check_durability(argv[1]);
     CHECK(spl_close(store) == SPL_OK);
     return failed;
 }
