@@ -9,7 +9,7 @@ import { InvalidArgumentError, KeyInvalidError } from "./errors.ts";
 import { quote } from "./failures.ts";
 import { Condition, encodeOptions, EVICTIONS, Flag, PatternKind, SetFlag, VALUE_TYPES, WatchFlag } from "./layout.ts";
 import { encode } from "./scratch.ts";
-import type { EpochCondition, SetOptions, SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
+import type { Durability, EpochCondition, SetOptions, SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
 
 /** What the native library takes for "for ever". */
 const FOR_EVER = 0xffff_ffff;
@@ -79,6 +79,7 @@ export function nativeOptions(kind: number, options: SplinterOptions): Uint8Arra
   const flag = (name: keyof SplinterOptions, when: boolean, bit: number) =>
     truth(name, options[name]) === when ? bit : 0;
   const spin = whole("spinUs", 1_000_000, 0);
+  const durability = checkedDurability(options);
   return encodeOptions({
     kind,
     slots: whole("slots", 2 ** 26),
@@ -88,11 +89,25 @@ export function nativeOptions(kind: number, options: SplinterOptions): Uint8Arra
     mode: whole("mode", 0o777),
     flags: flag("readOnly", true, Flag.readOnly) |
       flag("autoVacuum", false, Flag.throughput) |
-      (spin === 0 ? Flag.noSpin : 0),
+      (spin === 0 ? Flag.noSpin : 0) |
+      (durability === "commit" ? Flag.commit : 0),
     lock_timeout_ms: whole("lockTimeoutMs", FOR_EVER),
     spin_us: spin,
     poll_interval_ms: whole("pollIntervalMs", FOR_EVER),
+    eviction: options.eviction === undefined ? undefined : eviction(options.eviction),
+    sync_interval_ms: typeof durability === "object" ? durability.intervalMs : undefined,
   });
+}
+
+function checkedDurability({ durability = "none", readOnly }: SplinterOptions): Durability {
+  if (durability === "none") return durability;
+  const interval: unknown = (durability as { intervalMs?: unknown } | null)?.intervalMs;
+  if (durability !== "commit" && interval === undefined) {
+    throw new InvalidArgumentError(`"durability" must be none, commit or { intervalMs }, not ${show(durability)}`);
+  }
+  if (durability !== "commit") integer("intervalMs", interval, 1, FOR_EVER);
+  if (readOnly) throw new InvalidArgumentError(`"durability" is for those who may write, not with "readOnly"`);
+  return durability;
 }
 
 /** How long a write waits for another, in milliseconds, if nothing is said. */
@@ -108,17 +123,17 @@ const MAX_TTL_MS = 2 ** 43;
  * Checks the options that the native library does not take.
  *
  * @param options The options.
- * @returns What a store object needs of them, and the number of the policy of eviction, if there is one.
+ * @returns What a store object needs of them.
  */
 export function settings(
   options: SplinterOptions,
-): { lockTimeoutMs: number; sweepIntervalMs?: number; policy?: number } {
-  const { lockTimeoutMs = LOCK_TIMEOUT_MS, sweepIntervalMs, eviction: policy, readOnly } = options;
+): { lockTimeoutMs: number; sweepIntervalMs?: number; syncsAtIntervals: boolean } {
+  const { lockTimeoutMs = LOCK_TIMEOUT_MS, sweepIntervalMs, readOnly, durability } = options;
   if (sweepIntervalMs !== undefined) {
     integer("sweepIntervalMs", sweepIntervalMs, 1, MAX_TIMER_MS);
     if (readOnly) throw new InvalidArgumentError(`"sweepIntervalMs" is for those who may write, not with "readOnly"`);
   }
-  return { lockTimeoutMs, sweepIntervalMs, policy: policy === undefined ? undefined : eviction(policy) };
+  return { lockTimeoutMs, sweepIntervalMs, syncsAtIntervals: typeof durability === "object" };
 }
 
 /**

@@ -120,6 +120,8 @@ function explain(number: number, header: DataView, { key, size = 0 }: Subject): 
       return `Another writer is at work${about}`;
     case ERROR_NUMBERS.CLOSED:
       return "The store is closed";
+    case ERROR_NUMBERS.IO:
+      return `The disk fails${about}`;
     case ERROR_NUMBERS.NO_SPACE:
       return `No space is left for the store${about}`;
     default:

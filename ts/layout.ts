@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BusHeaderSnapshot, Eviction, SlotSnapshot, ValueType } from "./types.ts";
+import type { BusHeaderSnapshot, Eviction, Recovery, SlotSnapshot, ValueType } from "./types.ts";
 
 /** The version of the native functions that this code speaks. */
 export const ABI = 1;
@@ -18,7 +18,7 @@ export const How = { open: 0, create: 1, openOrCreate: 2, createOrOpen: 3 };
 export const Kind = { file: 0, memory: 1, anonymous: 2 };
 
 /** `spl_options.flags`. */
-export const Flag = { readOnly: 1, throughput: 2, noSpin: 4 };
+export const Flag = { readOnly: 1, throughput: 2, noSpin: 4, commit: 8 };
 
 /** The kinds of pattern of `spl_watch`. */
 export const PatternKind = { key: 0, keys: 1, prefix: 2, glob: 3 };
@@ -75,10 +75,12 @@ export const OPTIONS = {
   lock_timeout_ms: 32,
   spin_us: 36,
   poll_interval_ms: 40,
+  eviction: 44,
+  sync_interval_ms: 48,
 } as const;
 
 /** The size of `spl_options`. */
-export const OPTIONS_BYTES = 44;
+export const OPTIONS_BYTES = 52;
 
 /** Offsets in `spl_error`. */
 export const ERROR = { code: 0, os_errno: 4, message: 8 } as const;
@@ -122,6 +124,12 @@ export const HEADER = {
 
 /** The size of `spl_header_snapshot`. */
 export const HEADER_BYTES = 88;
+
+/** Offsets in `spl_recovery`. */
+export const RECOVERY = { kept: 0, restored: 4, lost: 8, reserved: 12 } as const;
+
+/** The size of `spl_recovery`. */
+export const RECOVERY_BYTES = 16;
 
 /** Offsets in `spl_cursor`, which is all zero at the start of a scan, but for the labels. */
 export const CURSOR = { births: 0, next: 8, labels: 16 } as const;
@@ -231,6 +239,20 @@ export function decodeHeader(view: DataView): BusHeaderSnapshot {
     eviction: evictionOf(view.getUint32(HEADER.eviction, true)),
     parse_failures: view.getBigUint64(HEADER.parse_failures, true),
     last_failure_epoch: view.getBigUint64(HEADER.last_failure_epoch, true),
+  };
+}
+
+/**
+ * Decodes an `spl_recovery`.
+ *
+ * @param view The struct.
+ * @returns What was recovered.
+ */
+export function decodeRecovery(view: DataView): Recovery {
+  return {
+    kept: view.getUint32(RECOVERY.kept, true),
+    restored: view.getUint32(RECOVERY.restored, true),
+    lost: view.getUint32(RECOVERY.lost, true),
   };
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import * as check from "./arguments.ts";
+import type { SplinterError } from "./errors.ts";
 import type { OpenStore } from "./open_store.ts";
 import type { Store } from "./store.ts";
 import type {
@@ -20,6 +21,7 @@ import type {
   LabelChange,
   NumberOptions,
   PollOptions,
+  Recovery,
   SetOptions,
   SlotSnapshot,
   StoreValue,
@@ -152,6 +154,14 @@ export class Namespace implements Store {
 
   set autoVacuum(on: boolean) {
     this.#store.autoVacuum = on;
+  }
+
+  get recovery(): Recovery | null {
+    return this.#store.recovery;
+  }
+
+  get syncFailure(): SplinterError | null {
+    return this.#store.syncFailure;
   }
 
   get path(): string {

@@ -24,6 +24,8 @@ export interface Native {
   spl_auto_vacuum(store: Handle | null): number;
   spl_set_auto_vacuum(store: Handle | null, on: number): number;
   spl_sync(store: Handle | null, error: Uint8Array): number;
+  spl_sync_failure(store: Handle | null, error: Uint8Array): number;
+  spl_recovery(store: Handle | null, recovery: Uint8Array): number;
   spl_backup(store: Handle | null, path: Uint8Array, pathLength: number, error: Uint8Array): number;
   spl_scan(
     store: Handle | null,

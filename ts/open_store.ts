@@ -11,6 +11,7 @@ import * as layout from "./layout.ts";
 import {
   CURSOR_BYTES,
   decodeHeader,
+  decodeRecovery,
   decodeSlot,
   ENTRY,
   ENTRY_BYTES,
@@ -20,6 +21,7 @@ import {
   NO_KEY,
   Operator,
   OperatorFlag,
+  RECOVERY_BYTES,
   typeOf,
   ValueNumber,
 } from "./layout.ts";
@@ -45,6 +47,7 @@ import type {
   LabelChange,
   NumberOptions,
   PollOptions,
+  Recovery,
   SetOptions,
   SlotSnapshot,
   StoreValue,
@@ -71,7 +74,11 @@ const MAX_BATCH_BYTES = 1 << 28;
 /** How often a value is looked at where it lies before it is copied. */
 const MAX_LOOKS = 8;
 
+/** What a sync does, for messages. */
+const SYNC = "write the store to its disk";
+
 const CLOSED = -ERROR_NUMBERS.CLOSED;
+const IO = -ERROR_NUMBERS.IO;
 const CONDITION_NOT_MET = -ERROR_NUMBERS.CONDITION_NOT_MET;
 const VALUE_TOO_LARGE = -ERROR_NUMBERS.VALUE_TOO_LARGE;
 
@@ -84,6 +91,8 @@ export interface Settings {
   readonly lockTimeoutMs: number;
   /** How often it sweeps, in milliseconds, if it does. */
   readonly sweepIntervalMs?: number;
+  /** Whether the native library syncs it again and again. */
+  readonly syncsAtIntervals: boolean;
 }
 
 /** An open store. */
@@ -95,6 +104,7 @@ export class OpenStore implements Store {
   readonly #maxValueSize: number;
   readonly #hub: Hub;
   readonly #lockTimeoutMs: number;
+  readonly #syncsAtIntervals: boolean;
   #channels: Channels | undefined;
   // Made when they are first needed.
   #batch: Batch | undefined;
@@ -104,7 +114,8 @@ export class OpenStore implements Store {
   #handle: Handle | null;
 
   /** Takes charge of what the native library opened. */
-  constructor(runtime: Runtime, native: Native, handle: Handle, { lockTimeoutMs, sweepIntervalMs }: Settings) {
+  constructor(runtime: Runtime, native: Native, handle: Handle, settings: Settings) {
+    const { lockTimeoutMs, sweepIntervalMs, syncsAtIntervals } = settings;
     this.#runtime = runtime;
     this.#native = native;
     this.#handle = handle;
@@ -112,6 +123,7 @@ export class OpenStore implements Store {
     this.#header = new DataView(header.buffer);
     this.#hub = new Hub(runtime, native, handle, this.#header);
     this.#lockTimeoutMs = lockTimeoutMs;
+    this.#syncsAtIntervals = syncsAtIntervals;
     abandoned.register(this, this.#hub, this);
     let result = native.spl_header_snapshot(handle, header);
     this.#maxValueSize = this.#header.getUint32(HEADER.max_value_bytes, true);
@@ -690,7 +702,20 @@ export class OpenStore implements Store {
   sync(): void {
     const error = new Uint8Array(ERROR_BYTES);
     const result = this.#native.spl_sync(this.#handle, error);
-    if (result < 0) throw this.#told(result, error, "write the store to its disk");
+    if (result < 0) throw this.#told(result, error, SYNC);
+  }
+
+  get syncFailure(): SplinterError | null {
+    const error = new Uint8Array(ERROR_BYTES);
+    const result = this.#native.spl_sync_failure(this.#handle, error);
+    if (result === CLOSED) throw this.#error(result);
+    return result < 0 ? explained(error, SYNC) : null;
+  }
+
+  get recovery(): Recovery | null {
+    const bytes = new Uint8Array(RECOVERY_BYTES);
+    const done = this.#expect(this.#native.spl_recovery(this.#handle, bytes));
+    return done === 0 ? null : decodeRecovery(new DataView(bytes.buffer));
   }
 
   backup(path: string | URL): void {
@@ -716,10 +741,15 @@ export class OpenStore implements Store {
   }
 
   close(): void {
-    if (this.#handle === null) return;
+    const handle = this.#handle;
+    if (handle === null) return;
     this.#handle = null;
     abandoned.unregister(this);
+    const error = new Uint8Array(ERROR_BYTES);
+    // What the thread has not synced yet would be synced by the closing, which cannot say in words what went wrong.
+    const result = this.#syncsAtIntervals ? this.#native.spl_sync(handle, error) : 0;
     this.#hub.close();
+    if (result < 0) throw explained(error, SYNC);
   }
 
   [Symbol.dispose](): void {
@@ -898,6 +928,10 @@ export class OpenStore implements Store {
   }
 
   #error(result: number, subject: Subject = {}): SplinterError {
+    // Of a write that was made, but is not on the disk, the system has said more.
+    if (result === IO && subject.stored === undefined) {
+      return this.syncFailure ?? failure(result, this.#header, subject);
+    }
     return failure(result, this.#header, subject);
   }
 

@@ -6,7 +6,7 @@
 import * as check from "./arguments.ts";
 import { ERROR_NUMBERS, InvalidArgumentError } from "./errors.ts";
 import { explained } from "./failures.ts";
-import { ERROR_BYTES, EVICTIONS, How, Kind } from "./layout.ts";
+import { ERROR_BYTES, How, Kind } from "./layout.ts";
 import { Libraries } from "./library.ts";
 import type { Runtime } from "./native.ts";
 import { encode } from "./scratch.ts";
@@ -205,12 +205,7 @@ export function splinterFor(runtime: Runtime): SplinterConstructor {
     const error = new Uint8Array(ERROR_BYTES);
     const handle = native.spl_open(how, place.name, place.name.length, nativeOptions, error);
     if (handle === null) throw explained(error, `${VERBS[how]} ${place.shown}`);
-    const store = new Splinter(runtime, native, handle, settings);
-    const { policy } = settings;
-    // A store that nothing was ever stored in is as good as new, whoever made it.
-    const isNew = how !== How.open && !options.readOnly && store.getBusHeaderSnapshot().epoch === 0n;
-    if (policy !== undefined && isNew) store.eviction = EVICTIONS[policy];
-    return store;
+    return new Splinter(runtime, native, handle, settings);
   }
 
   class Splinter extends OpenStore {

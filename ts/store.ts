@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { SplinterError } from "./errors.ts";
 import type {
   BusHeaderSnapshot,
   Change,
@@ -17,6 +18,7 @@ import type {
   LabelChange,
   NumberOptions,
   PollOptions,
+  Recovery,
   SetOptions,
   SlotSnapshot,
   StoreValue,
@@ -932,11 +934,40 @@ export interface Store {
   setAV(on: 0 | 1): void;
 
   /**
-   * Writes the store to its disk and returns when that is done. Processes may die without it; the machine may not.
+   * Puts everything on the disk that was written before, by whomever, and returns when it is there. Processes may die without
+   * it; the machine may not. Without effect on shared memory.
    *
-   * @throws {IoError} If the disk fails.
+   * After a power cut each key has a value at least as new as the last sync, never a mixture. It is written to a file beside the
+   * store, of the same name with `.checkpoint` behind.
+   *
+   * @throws {IoError} If the disk fails, or did so before: the system forgets what it could not write.
+   * @throws {NoSpaceError} If the disk is full, or was.
+   *
+   * @example Usage
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * const path = `/tmp/${crypto.randomUUID()}.splinter`;
+   * using store = Splinter.create(path);
+   * store.set("greeting", "hello");
+   * store.sync();
+   * Splinter.remove(path);
+   * ```
    */
   sync(): void;
+
+  /**
+   * The failure with which every sync of this store object fails from now on, or `null` if none has failed: that of
+   * {@linkcode Store.sync}, or one that the option `durability` asked for. A write that fails while this is `null` has changed
+   * nothing; one that fails with this has been made, and is not on the disk.
+   */
+  readonly syncFailure: SplinterError | null;
+
+  /**
+   * What was done when this store object opened the store after the machine had been restarted, or `null` if it was not
+   * restarted, if there was no checkpoint, or if somebody else was first.
+   */
+  readonly recovery: Recovery | null;
 
   /**
    * Copies the store, as it is and while others write, to a new file.
@@ -959,6 +990,8 @@ export interface Store {
   /**
    * Closes the store for this object, and ends all that watches it. The store itself stays. Closing twice is harmless;
    * `using` closes by itself.
+   *
+   * @throws {SplinterError} If the store was to be synced at intervals and that has failed, now or before. It is closed then.
    */
   close(): void;
 

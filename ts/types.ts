@@ -32,6 +32,29 @@ export type ValueType = "void" | "bigint" | "biguint" | "json" | "binary" | "ima
 export type Eviction = "none" | "ttl" | "lru";
 
 /**
+ * What a power cut may take of what was written. The death of a process takes nothing, whatever this is.
+ *
+ * - `"none"`: what was written since the last {@linkcode Store.sync}.
+ * - `{ intervalMs }`: what was written in so many milliseconds and the time of a sync. A thread of the native library syncs
+ *   again and again, for all who write to the store, and once more when this store object is closed.
+ * - `"commit"`: nothing that a write of this store object has returned from. Each waits for the disk.
+ */
+export type Durability = "none" | "commit" | {
+  /** How often the store is synced, in milliseconds, from 1 on. While nothing changes nothing is written. */
+  intervalMs: number;
+};
+
+/** What was done to a store that was opened after a restart of the machine: see {@linkcode Store.recovery}. */
+export interface Recovery {
+  /** How many keys were found whole in the store itself. */
+  kept: number;
+  /** How many keys were taken from the checkpoint. */
+  restored: number;
+  /** How many keys are gone: those that were written after the last sync, were not whole, and are in no checkpoint. */
+  lost: number;
+}
+
+/**
  * Labels: the number of one, from 0 to 63; a name that {@linkcode Store.nameLabel} gave it; several as a bigint with a
  * bit for each; or an array of these.
  */
@@ -67,8 +90,8 @@ export interface AnonymousOptions extends LibraryOptions {
    */
   lockTimeoutMs?: number;
   /**
-   * What goes when a store is full. `"none"` if not said. It counts when the store is created; one that holds something
-   * stays as it is: see {@linkcode Store.eviction}.
+   * What goes when a store is full. `"none"` if not said. It counts when the store is created; an existing one stays as it is:
+   * see {@linkcode Store.eviction}.
    */
   eviction?: Eviction;
   /**
@@ -103,6 +126,14 @@ export interface SplinterOptions extends AnonymousOptions {
   readOnly?: boolean;
   /** The permission bits of a new store, such as `0o640`. `0o600` if not said. */
   mode?: number;
+  /**
+   * What a power cut may take of what is written by this store object. `"none"` if not said. Without effect on shared memory,
+   * of which a power cut leaves nothing; only `"none"` goes with `readOnly`.
+   *
+   * A sync that fails is told by the write that waited for it, or by {@linkcode Store.close} if none did, and stays to be seen
+   * in {@linkcode Store.syncFailure}.
+   */
+  durability?: Durability;
 }
 
 /** How a store is removed. */

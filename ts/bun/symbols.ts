@@ -17,6 +17,8 @@ export const symbols = {
   spl_auto_vacuum: { args: ["ptr"], returns: "i32" },
   spl_set_auto_vacuum: { args: ["ptr", "u32"], returns: "i32" },
   spl_sync: { args: ["ptr", "buffer"], returns: "i32" },
+  spl_sync_failure: { args: ["ptr", "buffer"], returns: "i32" },
+  spl_recovery: { args: ["ptr", "buffer"], returns: "i32" },
   spl_backup: { args: ["ptr", "buffer", "u32", "buffer"], returns: "i32" },
   spl_scan: { args: ["ptr", "buffer", "buffer", "u32", "buffer", "u32"], returns: "i32" },
   spl_handle_id: { args: ["ptr"], returns: "i32" },

@@ -15,6 +15,8 @@ export const symbols = {
   spl_auto_vacuum: { parameters: ["pointer"], result: "i32" },
   spl_set_auto_vacuum: { parameters: ["pointer", "u32"], result: "i32" },
   spl_sync: { parameters: ["pointer", "buffer"], result: "i32" },
+  spl_sync_failure: { parameters: ["pointer", "buffer"], result: "i32" },
+  spl_recovery: { parameters: ["pointer", "buffer"], result: "i32" },
   spl_backup: { parameters: ["pointer", "buffer", "u32", "buffer"], result: "i32" },
   spl_scan: { parameters: ["pointer", "buffer", "buffer", "u32", "buffer", "u32"], result: "i32" },
   spl_handle_id: { parameters: ["pointer"], result: "i32" },

@@ -1,6 +1,7 @@
 /** What every runtime must do, written once: each runtime's own tests run this suite. */
 import { changeTests } from "./changes.ts";
 import { channelTests } from "./channels.ts";
+import { durabilityTests } from "./durability.ts";
 import { endingTests } from "./endings.ts";
 import { errorTests } from "./errors.ts";
 import { keyTests } from "./keys.ts";
@@ -22,6 +23,7 @@ export function behaviour(suite: Suite): void {
   lookingTests(suite);
   modelTests(suite);
   lifecycleTests(suite);
+  durabilityTests(suite);
   watchTests(suite);
   changeTests(suite);
   channelTests(suite);

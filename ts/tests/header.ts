@@ -73,6 +73,7 @@ export function headerTests(test: Suite["test"], symbols: Record<string, Signatu
       ["spl_header_snapshot", layout.HEADER, layout.HEADER_BYTES],
       ["spl_cursor", layout.CURSOR, layout.CURSOR_BYTES],
       ["spl_entry", layout.ENTRY, layout.ENTRY_BYTES],
+      ["spl_recovery", layout.RECOVERY, layout.RECOVERY_BYTES],
       ["spl_set_options", layout.SET_OPTIONS, layout.SET_OPTIONS_BYTES],
       ["spl_version", layout.VERSION, layout.VERSION_BYTES],
       ["spl_view", layout.VIEW, layout.VIEW_BYTES],

@@ -172,6 +172,8 @@ export function lifecycleTests({ test, Splinter, collectGarbage }: Suite): void 
       () => store.autoVacuum,
       () => store.autoVacuum = false,
       () => store.sync(),
+      () => store.syncFailure,
+      () => store.recovery,
       () => store.backup("never-made"),
       () => store.path,
     ];

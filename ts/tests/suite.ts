@@ -1,7 +1,8 @@
 /** What the behaviour tests are given by the runtime that runs them, and what they share. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { SplinterConstructor } from "../splinter.ts";
 import type { Watch } from "../types.ts";
 
@@ -18,7 +19,12 @@ export interface Suite {
 
 /** A place for the files of one test, gone at the end of its block. */
 export class TempDir implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "splinter-test-"));
+  readonly path: string;
+
+  /** Makes it where such files go, or in a directory that is named. */
+  constructor(parent: string = tmpdir()) {
+    this.path = mkdtempSync(join(parent, "splinter-test-"));
+  }
 
   /** A path in this place. */
   file(name = "test.splinter"): string {
@@ -28,6 +34,15 @@ export class TempDir implements Disposable {
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true });
   }
+}
+
+/** What `statfs` calls a file system in memory. */
+const TMPFS = 0x0102_1994;
+
+/** A place on a disk, where a store can be synced. */
+export function onDisk(): TempDir {
+  const isInMemory = statfsSync(tmpdir()).type === TMPFS;
+  return new TempDir(isInMemory ? fileURLToPath(new URL("../../rust/target", import.meta.url)) : tmpdir());
 }
 
 /** A name for shared memory that nobody else has. */
