@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use splinter::{Change, CheckReport, Entry, Event, HeaderSnapshot, RepairReport, SlotSnapshot, Versioned};
+use splinter::{Change, CheckReport, Entry, Event, HeaderSnapshot, Recovery, RepairReport, SlotSnapshot, Versioned};
 
 use crate::labels::Labels;
 
@@ -62,7 +62,11 @@ pub(crate) enum Answer {
     Purged {
         slots: u32,
     },
-    Checked(CheckReport),
+    Checked {
+        report: CheckReport,
+        /// What was done when the store was opened for it.
+        recovery: Option<Recovery>,
+    },
     Repaired(RepairReport),
     Header(HeaderSnapshot),
     /// What a watch saw; with the key if there can be several, and with the place in the value if it can be a part.

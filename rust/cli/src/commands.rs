@@ -101,6 +101,10 @@ fn dispatch(session: &mut Session, command: &Command, output: &mut Output<'_>) -
             })?;
             Answer::Saved(file.clone())
         }
+        Command::Sync => {
+            session.store()?.sync()?;
+            Answer::quiet(json!({"synced": true}))
+        }
         Command::Purge => Answer::Purged {
             slots: session.store()?.purge()?,
         },
@@ -167,6 +171,7 @@ fn name_of(command: &Command) -> &'static str {
         Command::List { .. } => "list",
         Command::Export { .. } => "export",
         Command::Import { .. } => "import",
+        Command::Sync => "sync",
         Command::Backup { .. } => "backup",
         Command::Check { .. } => "check",
         Command::Purge => "purge",
@@ -406,7 +411,14 @@ fn check(session: &mut Session, repair: bool, output: &mut Output<'_>) -> Result
         (Answer::Repaired(reports), left)
     } else {
         let report = store.check()?;
-        (Answer::Checked(report.clone()), report)
+        let recovery = store.recovery().copied();
+        (
+            Answer::Checked {
+                report: report.clone(),
+                recovery,
+            },
+            report,
+        )
     };
     output.show(&answer)?;
     if !left.is_damaged() {

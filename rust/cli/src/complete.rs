@@ -1,6 +1,6 @@
 //! What helps while a line is typed: completion of commands, flags, keys and names, and hints.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Arg;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
@@ -20,7 +20,7 @@ const CANDIDATES_MAX: usize = 1000;
 /// Helps with one line.
 pub(crate) struct Assistant {
     table: clap::Command,
-    store: Option<Rc<Store>>,
+    store: Option<Arc<Store>>,
     prefix: String,
     /// Names of stores, where they are not files.
     stores: Option<Vec<String>>,

@@ -87,7 +87,8 @@ fn run(arguments: Vec<OsString>, is_terminal: bool) -> Result<u8, Failure> {
     let mut session = Session::new(&program, &invocation.store, prefix, history)?;
     let Some(command) = invocation.command else {
         if program.is_interactive && !invocation.program.no_repl {
-            return interactive::run(&mut session, &invocation.line);
+            let code = interactive::run(&mut session, &invocation.line)?;
+            return session.close().map(|()| code);
         }
         let name = program.name;
         return Err(Failure::usage(format!(
@@ -96,8 +97,10 @@ fn run(arguments: Vec<OsString>, is_terminal: bool) -> Result<u8, Failure> {
     };
     let mut to = BufWriter::new(io::stdout().lock());
     let mut output = Output::new(&mut to, Format::from(&invocation.line), is_terminal);
-    commands::run(&mut session, &command, &mut output)?;
-    Ok(0)
+    let done = commands::run(&mut session, &command, &mut output);
+    // It is synced whatever has become of the command.
+    let closed = session.close();
+    done.and(closed).map(|()| 0)
 }
 
 fn print(text: &str) -> Result<u8, Failure> {

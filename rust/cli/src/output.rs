@@ -170,7 +170,8 @@ impl<'a> Output<'a> {
             Answer::Saved(file) => writeln!(self.to, "Saved to '{}'.", shown(file)),
             Answer::Removed(store) => writeln!(self.to, "Removed '{}'.", shown(store)),
             Answer::Purged { slots } => writeln!(self.to, "{slots} slots purged."),
-            Answer::Checked(report) => self.report(report),
+            // What was recovered was told when the store was opened.
+            Answer::Checked { report, .. } => self.report(report),
             Answer::Repaired(reports) => {
                 self.report(&reports.found)?;
                 writeln!(self.to, "\nAfter the repair:")?;
@@ -678,7 +679,14 @@ fn json_of(answer: &Answer) -> Value {
         Answer::Saved(file) => json!({"file": file.to_string_lossy()}),
         Answer::Removed(store) => json!({"store": store.to_string_lossy()}),
         Answer::Purged { slots } => json!({"slots": slots}),
-        Answer::Checked(report) => report_json(report),
+        Answer::Checked { report, recovery } => {
+            let mut about = report_json(report);
+            about["recovery"] = recovery.map_or(
+                Value::Null,
+                |recovery| json!({"kept": recovery.kept, "restored": recovery.restored, "lost": recovery.lost}),
+            );
+            about
+        }
         Answer::Repaired(reports) => {
             json!({"found": report_json(&reports.found), "left": report_json(&reports.left)})
         }

@@ -1,4 +1,4 @@
-//! What arguments can say: times, numbers and types.
+//! What arguments can say: times, numbers, types and durabilities.
 
 use std::time::Duration;
 
@@ -41,6 +41,26 @@ pub(crate) fn number(text: &str) -> Result<i128, String> {
     parsed.map_err(|_| "it is a whole number of 64 bits, as 12, 0xff or 0b101".into())
 }
 
+/// What a power cut may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Durability {
+    #[default]
+    None,
+    Commit,
+    /// What was written in that time.
+    Interval(Duration),
+}
+
+/// A durability: by its name, or a number of milliseconds.
+pub(crate) fn durability(text: &str) -> Result<Durability, String> {
+    match (text, text.parse::<u32>()) {
+        ("none", _) => Ok(Durability::None),
+        ("commit", _) => Ok(Durability::Commit),
+        (_, Ok(ms @ 1..)) => Ok(Durability::Interval(Duration::from_millis(ms.into()))),
+        _ => Err("it is none, commit or a number of milliseconds".into()),
+    }
+}
+
 /// A type, by its name.
 pub(crate) fn value_type() -> impl TypedValueParser<Value = ValueType> {
     PossibleValuesParser::new(ValueType::ALL.map(ValueType::name)).try_map(|name| name.parse::<ValueType>())
@@ -67,6 +87,16 @@ mod tests {
         }
         for bad in ["", "0", "-1", "0s", "s", "nan", "inf", "1e999", "1 fortnight", "1h-1m"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durabilities_have_names_or_are_times() {
+        assert_eq!(durability("none"), Ok(Durability::None));
+        assert_eq!(durability("commit"), Ok(Durability::Commit));
+        assert_eq!(durability("250"), Ok(Durability::Interval(Duration::from_millis(250))));
+        for bad in ["", "0", "-1", "1s", "always"] {
+            assert!(durability(bad).is_err(), "{bad}");
         }
     }
 

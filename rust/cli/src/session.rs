@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use splinter::{Error, OpenOptions, Store};
+use splinter::{Durability, Error, OpenOptions, Store, Syncer};
 
-use crate::failure::{Code, Failure, code_of, sentence};
+use crate::failure::{Code, Failure, code_of, sentence, tell};
 use crate::output::shown;
+use crate::parse;
 use crate::table::{ProgramOptions, StoreOptions};
 
 const HISTORY_LEN_DEFAULT: usize = 1000;
@@ -90,7 +91,10 @@ pub(crate) struct Session {
     kind: Kind,
     /// The store that is or will be connected to.
     name: Option<PathBuf>,
-    store: Option<Rc<Store>>,
+    store: Option<Arc<Store>>,
+    durability: parse::Durability,
+    /// Of a store that is synced at intervals.
+    syncer: Option<Syncer>,
     pub(crate) prefix: String,
     pub(crate) program: String,
     pub(crate) is_interactive: bool,
@@ -119,6 +123,8 @@ impl Session {
             kind: program.kind(options),
             name: name.or_else(|| environment("SPLINTER_DEFAULT_STORE").map(PathBuf::from)),
             store: None,
+            durability: options.durability.unwrap_or_default(),
+            syncer: None,
             prefix,
             program: program.name.clone(),
             is_interactive: false,
@@ -134,11 +140,17 @@ impl Session {
 
     /// Options for the stores of this session.
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions::new().memory(self.kind == Kind::Memory)
+        let durability = match self.durability {
+            parse::Durability::Commit => Durability::Commit,
+            _ => Durability::None,
+        };
+        OpenOptions::new()
+            .memory(self.kind == Kind::Memory)
+            .durability(durability)
     }
 
     /// The store, to which it connects if it has not yet.
-    pub(crate) fn store(&mut self) -> Result<Rc<Store>, Failure> {
+    pub(crate) fn store(&mut self) -> Result<Arc<Store>, Failure> {
         if let Some(store) = &self.store {
             return Ok(store.clone());
         }
@@ -154,17 +166,48 @@ impl Session {
     }
 
     /// Connects to a store. On failure everything stays as it is.
-    pub(crate) fn connect(&mut self, name: &Path) -> Result<Rc<Store>, Failure> {
+    pub(crate) fn connect(&mut self, name: &Path) -> Result<Arc<Store>, Failure> {
         let options = self.options();
+        let mut writes = true;
         let opened = match options.open(name) {
             // Who may only read can use the commands that only read.
-            Err(error @ Error::Permission { .. }) => options.read_only(true).open(name).map_err(|_| error),
+            Err(error @ Error::Permission { .. }) => {
+                writes = false;
+                let reader = options.durability(Durability::None).read_only(true);
+                reader.open(name).map_err(|_| error)
+            }
             opened => opened,
         };
-        let store = Rc::new(opened.map_err(|error| self.about(name, &error))?);
+        let store = Arc::new(opened.map_err(|error| self.about(name, &error))?);
+        if let Some(recovery) = store.recovery() {
+            tell(&format!(
+                "\"{}\" was recovered after a restart: {} keys were whole, {} are as the last sync left them, {} are lost",
+                shown(name),
+                recovery.kept,
+                recovery.restored,
+                recovery.lost
+            ));
+        }
+        let syncer = match self.durability {
+            parse::Durability::Interval(interval) if writes => Some(Syncer::start(store.clone(), interval)?),
+            _ => None,
+        };
+        let closed = self.close();
         self.name = Some(name.into());
         self.store = Some(store.clone());
-        Ok(store)
+        self.syncer = syncer;
+        closed.map(|()| store)
+    }
+
+    /// Closes the store that it is connected to. Fails if that was to be synced at intervals, and could not be.
+    pub(crate) fn close(&mut self) -> Result<(), Failure> {
+        let (store, syncer) = (self.store.take(), self.syncer.take());
+        let was_synced = syncer.is_some();
+        drop(syncer);
+        match store.as_ref().and_then(|store| store.sync_failure()) {
+            Some(failure) if was_synced => Err(failure.clone().into()),
+            _ => Ok(()),
+        }
     }
 
     /// What the failure of an operation on a named store means.
@@ -196,11 +239,12 @@ impl Session {
 
     /// Gives up the store that was named.
     pub(crate) fn forget(&mut self) {
-        (self.name, self.store) = (None, None);
+        // Nobody misses what was not synced of a store that is removed.
+        (self.name, self.syncer, self.store) = (None, None, None);
     }
 
     /// The store that it is connected to.
-    pub(crate) fn connection(&self) -> Option<&Rc<Store>> {
+    pub(crate) fn connection(&self) -> Option<&Arc<Store>> {
         self.store.as_ref()
     }
 

@@ -120,6 +120,11 @@ pub(crate) struct StoreOptions {
     /// Stores are shared memory, whatever the program's name
     #[arg(long, global = true, conflicts_with = "persistent")]
     pub(crate) memory: bool,
+    /// What a power cut may take of what is written to a file: none (whatever was written since the last sync), commit (nothing
+    /// that a command has written), or a number of milliseconds, of which it may take what was written in the last [default:
+    /// none]
+    #[arg(long, global = true, value_name = "none|commit|MS", value_parser = parse::durability)]
+    pub(crate) durability: Option<parse::Durability>,
 }
 
 /// What a line of the interactive mode can say too.
@@ -318,6 +323,11 @@ pub(crate) enum Command {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Put everything on the disk that was written to the store, by whomever
+    ///
+    /// A power cut does not take it then. It is written to a file beside the store, whose name ends in .checkpoint. Without effect
+    /// on shared memory.
+    Sync,
     /// Copy the store to a new file, while others go on writing
     Backup {
         /// The file, which must not exist. It can be opened as a store

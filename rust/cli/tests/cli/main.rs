@@ -2,6 +2,7 @@
 
 mod attributes;
 mod common;
+mod durability;
 mod errors;
 mod follow;
 mod hangup;
