@@ -1,14 +1,20 @@
 //! What each operation costs, in one process, all in one run: the best of many rounds, interleaved, with a `HashMap` and a
 //! bare copy as the scale. Prints a Markdown table.
 //!
-//! cargo run --release --example operations [KEYS [ROUNDS]]
+//! cargo run --release --example operations [KEYS [ROUNDS [DIRECTORY]]]
+//!
+//! With a directory, which must be on a disk, it prints a second table: what durability costs there, the median of many.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use splinter::{Eviction, OpenOptions, Operation, SetOptions, Store};
+use splinter::{Durability, Eviction, OpenOptions, Operation, SetOptions, Store, Syncer};
 
 const VALUE_BYTES: usize = 64;
 const BATCH: usize = 64;
@@ -49,9 +55,93 @@ fn shuffled(keys: usize) -> Vec<usize> {
     order
 }
 
+/// The median time of a step, in µs, each after something that is not counted.
+fn median(times: usize, mut before: impl FnMut(usize), mut step: impl FnMut(usize)) -> f64 {
+    let mut taken: Vec<f64> = (0..times)
+        .map(|at| {
+            before(at);
+            let start = Instant::now();
+            step(at);
+            start.elapsed().as_nanos() as f64 / 1000.0
+        })
+        .collect();
+    taken.sort_by(f64::total_cmp);
+    taken[times / 2]
+}
+
+/// What it costs to have a disk keep what is written.
+fn measure_durability(directory: &Path, names: &[String]) {
+    const TIMES: usize = 300;
+    let path = directory.join(format!("bench-{}.splinter", std::process::id()));
+    let options = OpenOptions::new()
+        .slots(names.len() as u32 + 1)
+        .max_value_bytes(VALUE_BYTES as u32);
+    let value = [4; VALUE_BYTES];
+    let store = Arc::new(options.create(&path).expect("a store"));
+    let commits = options
+        .durability(Durability::Commit)
+        .open(&path)
+        .expect("the store");
+    let set =
+        |store: &Store, at: usize| _ = store.set(&names[at % names.len()], value).expect("a set");
+    let set_all = |_| names.iter().for_each(|name| drop(store.set(name, value)));
+    let sync = |_| store.sync().expect("a sync");
+    set_all(0);
+    sync(0);
+    set(&commits, 0);
+    let file_path = path.with_extension("file");
+    let file = File::create(&file_path).expect("a file");
+    file.write_all_at(&[0; 1 << 20], 0).expect("a write");
+    file.sync_all().expect("a sync");
+    let write = |at: usize| {
+        file.write_all_at(&value, at as u64 * 1024)
+            .expect("a write");
+        file.sync_data().expect("a sync");
+    };
+    let nothing = |_| {};
+    let rows = [
+        (
+            "64 bytes to a file and `fdatasync`, the scale".into(),
+            median(TIMES, nothing, write),
+        ),
+        (
+            "`set` with `Commit`".into(),
+            median(TIMES, nothing, |at| set(&commits, at)),
+        ),
+        (
+            "`sync` after 1 `set`".into(),
+            median(TIMES, |at| set(&store, at), sync),
+        ),
+        (
+            format!("`sync` after {} `set`s", names.len()),
+            median(30, set_all, sync),
+        ),
+        (
+            "`set`, never synced".into(),
+            median(TIMES, nothing, set_all) / names.len() as f64,
+        ),
+        ("`set` beside a `Syncer` of 10 ms".into(), {
+            let syncer = Syncer::start(store.clone(), Duration::from_millis(10)).expect("a thread");
+            let taken = median(3000, nothing, set_all) / names.len() as f64;
+            drop(syncer);
+            taken
+        }),
+    ];
+    println!("\n| on a disk | µs |\n|---|---|");
+    for (name, us) in rows {
+        let name: String = name;
+        println!("| {name} | {us:.2} |");
+    }
+    drop((commits, store));
+    Store::remove(&path).expect("the store");
+    std::fs::remove_file(file_path).expect("the file");
+}
+
 fn main() {
+    let directory = std::env::args().nth(3);
     let mut arguments = std::env::args()
         .skip(1)
+        .take(2)
         .map(|text| text.parse().expect("a number"));
     let keys: usize = arguments.next().unwrap_or(1000);
     let rounds: usize = arguments.next().unwrap_or(200);
@@ -253,5 +343,8 @@ fn main() {
             row.best_ns,
             row.best_ns / scale
         );
+    }
+    if let Some(directory) = directory {
+        measure_durability(Path::new(&directory), names);
     }
 }
