@@ -136,7 +136,7 @@ fn redirect_panics_of_children() {
 ///
 /// The child has only the calling thread, whatever other tests run in this process, and ends without running the
 /// destructors of what it inherited.
-pub(crate) fn fork(work: impl FnOnce(&Page)) -> Child {
+pub(crate) fn fork(work: impl FnOnce(&'static Page)) -> Child {
     // What the first store of a process sets up is set up here, so that no other thread is within it when this one forks.
     static FIRST: Once = Once::new();
     FIRST.call_once(|| {

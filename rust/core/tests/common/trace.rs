@@ -39,7 +39,7 @@ pub(crate) struct Led {
 }
 
 /// Forks a child that prepares itself and then takes one turn after the other, for as long as it is led.
-pub(crate) fn lead<T>(prepare: impl FnOnce(&Page) -> T, mut turn: impl FnMut(&T)) -> Led {
+pub(crate) fn lead<T>(prepare: impl FnOnce(&'static Page) -> T, mut turn: impl FnMut(&T)) -> Led {
     let child = fork(|page| {
         // SAFETY: a call with integers alone.
         unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
