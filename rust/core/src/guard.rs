@@ -237,17 +237,19 @@ extern "C" fn in_forked_child() {
             continue;
         }
         let path = DescriptorPath::new(fd);
-        // SAFETY: only calls that are allowed between `fork` and `exec`; the path is NUL-terminated. If the file cannot be
-        // opened anew, the descriptor is given up all the same.
+        // SAFETY: only calls that are allowed between `fork` and `exec`; the path is NUL-terminated.
         let renewed = unsafe {
             let renewed = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-            let replacement = if renewed >= 0 {
-                renewed
-            } else {
-                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC)
-            };
-            libc::dup3(replacement, fd, libc::O_CLOEXEC);
-            libc::close(replacement);
+            let mut replacement = renewed;
+            if renewed < 0 {
+                // Given up all the same, and first, because there may be no other descriptor to be had.
+                libc::close(fd);
+                replacement = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            }
+            if replacement != fd {
+                libc::dup3(replacement, fd, libc::O_CLOEXEC);
+                libc::close(replacement);
+            }
             renewed >= 0
         };
         if watch.state.load(Ordering::Relaxed) != DAMAGED {
