@@ -9,11 +9,12 @@ mod common;
 mod process;
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Random;
-use process::{Child, fork};
-use splinter::{OpenOptions, Store};
+use process::{Child, Page, fork};
+use splinter::{ErrorCode, OpenOptions, Operation, SetOptions, Store};
 use tempfile::tempdir;
 
 /// A number from the environment, or a default that keeps the run short.
@@ -208,6 +209,219 @@ fn a_writer_killed_anywhere_leaves_old_or_new_and_no_lock() {
     let snapshot = store.header_snapshot().unwrap();
     assert!(snapshot.repairs > 0, "nobody died with a lock in hand");
     assert_eq!(snapshot.parse_failures, 0);
+    println!("tried: {} kills of writers", number("SPLINTER_TEST_KILLS", 600));
+    println!("tried: {} kills in a lock", snapshot.repairs);
+}
+
+/// A record of a log: a number, repeated, so that any mixture shows.
+const RECORD_BYTES: usize = 24;
+const LOG_BYTES: usize = 40 * RECORD_BYTES;
+
+fn record(number: u64) -> Vec<u8> {
+    number.to_le_bytes().repeat(RECORD_BYTES / 8)
+}
+
+/// Keys whose values prove that they are whole, and of which kind each is.
+fn assert_whole(key: &str, value: &[u8]) {
+    match key.split_once('/').unwrap().0 {
+        "log" => {
+            assert!(value.len().is_multiple_of(RECORD_BYTES), "{key}: half a record");
+            for part in value.chunks(RECORD_BYTES) {
+                assert_eq!(
+                    part,
+                    record(u64::from_le_bytes(part[..8].try_into().unwrap())),
+                    "{key}: torn"
+                );
+            }
+        }
+        "count" => assert_eq!(value.len(), 8, "{key}: no number"),
+        _ => drop(number_of(value, 64)),
+    }
+}
+
+/// Does everything that changes keys, for ever, as somebody who may be killed at any instruction. What others hinder it from
+/// is left undone.
+fn do_everything(store: &Store, seed: u64, page: &Page) {
+    let mut random = Random::new(seed);
+    let tolerated = [
+        ErrorCode::Full,
+        ErrorCode::ValueTooLarge,
+        ErrorCode::WrongType,
+        ErrorCode::Busy,
+    ];
+    let tolerate = |result: Result<(), splinter::Error>| {
+        if let Err(error) = result {
+            assert!(tolerated.contains(&error.code()), "{error}");
+        }
+    };
+    loop {
+        let (log, value) = (format!("log/{}", random.below(3)), format!("value/{}", random.below(4)));
+        let number = random.next() >> 24;
+        let whole = value_of(number, 64);
+        match random.below(12) {
+            0 | 1 => match store.append(&log, record(number)) {
+                Err(error) if error.code() == ErrorCode::ValueTooLarge => tolerate(store.unset(&log).map(drop)),
+                result => tolerate(result.map(drop)),
+            },
+            2 | 3 => {
+                // Told before and after, so that the count lies between the two.
+                page.words[BEGUN].fetch_add(1, Ordering::SeqCst);
+                store.apply("count/0", Operation::Add(1_u64)).unwrap();
+                page.words[COUNTED].fetch_add(1, Ordering::SeqCst);
+            }
+            4 => {
+                let epoch = store.epoch(&value).unwrap().unwrap_or(0);
+                tolerate(
+                    store
+                        .set_with(&value, whole, &SetOptions::new().if_epoch(epoch & !1))
+                        .map(drop),
+                );
+            }
+            5 => {
+                let others = format!("value/{}", random.below(4));
+                let entries = [(&value, &whole), (&others, &value_of(number + 1, 64))];
+                tolerate(store.set_many(&entries).map_err(|error| error.error));
+            }
+            6 => {
+                let ttl = Duration::from_micros(1 + random.below(2000) as u64);
+                tolerate(store.set_with(&value, whole, &SetOptions::new().ttl(ttl)).map(drop));
+            }
+            7 => tolerate(store.label(&value, 1 << random.below(8), 0xf).map(drop)),
+            8 => tolerate(store.expire(&value, Duration::from_millis(1)).map(drop)),
+            9 => tolerate(store.unset(&value).map(drop)),
+            10 => tolerate(store.sweep().map(drop)),
+            _ => tolerate(store.set(&value, whole).map(drop)),
+        }
+    }
+}
+
+/// Words of the page on which writers count what they begin to count, and what they have counted.
+const BEGUN: usize = 0;
+const COUNTED: usize = 1;
+
+#[test]
+fn writers_of_every_kind_killed_at_any_moment_leave_whole_values_and_exact_counts() {
+    const WRITERS: usize = 3;
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("s");
+    // Fewer slots than keys, now and then.
+    let options = OpenOptions::new()
+        .slots(8)
+        .max_value_bytes(LOG_BYTES as u32)
+        .journal_entries(256);
+    let store = options.create(&path).unwrap();
+    store.set("count/0", 0_u64.to_le_bytes()).unwrap();
+    store.pin("count/0", true).unwrap();
+    let page = Page::new();
+    let mut random = Random::new(number("SPLINTER_TEST_SEED", 0xdead));
+    let mut writer = |seed: u64| {
+        let (path, options) = (&path, &options);
+        fork(move |_| do_everything(&options.open(path).unwrap(), seed, page))
+    };
+    let end = Instant::now() + seconds();
+    let reader = fork(|_| {
+        let store = OpenOptions::new().read_only(true).open(&path).unwrap();
+        while Instant::now() < end {
+            for key in store.keys() {
+                let key = key.unwrap();
+                if let Some(value) = store.get_vec(&key).unwrap() {
+                    assert_whole(&key, &value);
+                }
+            }
+        }
+    });
+    let mut writers: Vec<Child> = (0..WRITERS as u64).map(&mut writer).collect();
+    let mut kills = 0;
+    // The test has tested something only if some died holding a lock.
+    while Instant::now() < end || store.header_snapshot().unwrap().repairs == 0 {
+        // A moment that is different every time; nothing is waited for here.
+        std::thread::sleep(Duration::from_micros(random.below(2000) as u64));
+        store.set_auto_vacuum(random.below(2) == 0).unwrap();
+        let victim = random.below(WRITERS);
+        kills += 1;
+        let next = writer(kills + 1000);
+        std::mem::replace(&mut writers[victim], next).kill();
+        for entry in store.list() {
+            let entry = entry.unwrap();
+            if let Some(value) = store.get_vec(&entry.key).unwrap() {
+                assert_whole(&entry.key, &value);
+            }
+        }
+        let bytes = store.get_vec("count/0").unwrap().unwrap();
+        let counted = u64::from_le_bytes(bytes.try_into().unwrap());
+        assert!(counted <= page.get(BEGUN), "counted what nobody has begun to count");
+    }
+    reader.join();
+    writers.into_iter().for_each(Child::kill);
+    // Each that was killed had begun one at most that it did not tell the end of.
+    let counted = store.apply("count/0", Operation::Add(0_u64)).unwrap();
+    assert!(
+        (page.get(COUNTED)..=page.get(BEGUN)).contains(&counted),
+        "a count was lost"
+    );
+    assert!(page.get(BEGUN) - page.get(COUNTED) <= kills + WRITERS as u64);
+    store.purge().unwrap();
+    let report = store.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    let snapshot = store.header_snapshot().unwrap();
+    assert_eq!(snapshot.parse_failures, 0);
+    println!("tried: {kills} kills of writers of every kind");
+    println!("tried: {} kills in a lock", snapshot.repairs);
+}
+
+#[test]
+fn thirty_two_processes_at_once_lose_no_count_and_tear_no_value() {
+    const WRITERS: u64 = 24;
+    const READERS: u64 = 8;
+    const ROUNDS: u64 = 200;
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("s");
+    let options = OpenOptions::new().slots(64).max_value_bytes(512);
+    let store = options.create(&path).unwrap();
+    store.set("shared", value_of(0, 64)).unwrap();
+    let page = Page::new();
+    let writers: Vec<Child> = (0..WRITERS)
+        .map(|writer| {
+            let (path, options) = (&path, &options);
+            fork(move |_| {
+                let store = options.open(path).unwrap();
+                for round in 0..ROUNDS {
+                    store.apply("count", Operation::Add(1_u64)).unwrap();
+                    store.set("shared", value_of(writer * ROUNDS + round, 64)).unwrap();
+                    store.set(format!("own/{writer}"), value_of(round, 64)).unwrap();
+                    store.set(format!("come/{writer}"), value_of(round, 64)).unwrap();
+                    assert!(store.unset(format!("come/{writer}")).unwrap().is_some());
+                }
+            })
+        })
+        .collect();
+    let readers: Vec<Child> = (0..READERS)
+        .map(|_| {
+            let path = &path;
+            fork(move |_| {
+                let store = OpenOptions::new().read_only(true).open(path).unwrap();
+                let mut counted = 0;
+                while page.get(0) == 0 {
+                    number_of(&store.get_vec("shared").unwrap().unwrap(), 64);
+                    if let Some(bytes) = store.get_vec("count").unwrap() {
+                        let now = u64::from_le_bytes(bytes.try_into().unwrap());
+                        assert!(now >= counted, "the count went back");
+                        counted = now;
+                    }
+                }
+            })
+        })
+        .collect();
+    writers.into_iter().for_each(Child::join);
+    page.set(0, 1);
+    readers.into_iter().for_each(Child::join);
+    let count = store.get_vec("count").unwrap().unwrap();
+    assert_eq!(count, (WRITERS * ROUNDS).to_le_bytes());
+    for writer in 0..WRITERS {
+        let own = store.get_vec(format!("own/{writer}")).unwrap().unwrap();
+        assert_eq!(number_of(&own, 64), ROUNDS - 1);
+    }
+    assert_eq!(store.keys().count() as u64, WRITERS + 2);
 }
 
 #[test]
