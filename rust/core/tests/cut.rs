@@ -20,7 +20,7 @@ use std::time::Duration;
 use abuse::{geometry, impatient, stored, use_all};
 use bytes::{PAGE_BYTES, Parts, Random, memory_file};
 use process::in_child;
-use splinter::{Error, ErrorCode, OpenOptions, Store};
+use splinter::{Error, ErrorCode, OpenOptions, SetOptions, Store};
 use tempfile::tempdir;
 use tries::{tried, tries};
 
@@ -88,6 +88,31 @@ fn a_file_cut_anywhere_while_it_is_open_is_corrupt_or_does_not_matter() {
                 }
                 for (_, operation) in OPERATIONS {
                     let _ = operation(&store);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_key_whose_time_is_up_in_a_file_that_was_cut_is_not_waited_for() {
+    in_child(|page| {
+        let region_bytes = Parts::of(&geometry()).region_bytes;
+        for (step, bytes) in (0..region_bytes).step_by(PAGE_BYTES).enumerate() {
+            page.step(step as u64);
+            for operation in [
+                |store: &Store| store.set("key4", "new").map(drop),
+                |store: &Store| store.unset("key4").map(drop),
+                |store: &Store| store.get_vec("key4").map(drop),
+                |store: &Store| store.sweep().map(drop),
+            ] {
+                let (file, path) = stored();
+                let store = impatient().lock_timeout(Duration::from_secs(1)).open(&path).unwrap();
+                let due = SetOptions::new().ttl(Duration::from_nanos(1));
+                assert!(store.set_with("key4", "over", &due).unwrap().is_written());
+                file.set_len(bytes as u64).unwrap();
+                if let Err(error) = operation(&store) {
+                    assert_eq!(error.code(), ErrorCode::Corrupt, "cut to {bytes}");
                 }
             }
         }

@@ -6,6 +6,8 @@
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/trace.rs"]
+mod trace;
 #[path = "common/tries.rs"]
 mod tries;
 
@@ -16,6 +18,7 @@ use bytes::Random;
 use process::{Child, Page, fork};
 use splinter::{Eviction, OpenOptions, Operation, Outcome, SetOptions, Store, TimeToLive};
 use tempfile::tempdir;
+use trace::{lead, stay_on_one_processor};
 use tries::{number, tried};
 
 /// The words of the page that all processes share: who is in the lock now, how often anybody was, and counted.
@@ -161,4 +164,38 @@ fn locks_hold_counters_are_exact_and_pinned_keys_stay_among_expiries_and_evictio
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(store.header_snapshot().unwrap().parse_failures, 0);
     }
+}
+
+/// The hand of the clock goes round twice, and finds each key read again since it last came by.
+#[test]
+fn a_full_store_has_room_however_often_its_keys_are_read() {
+    const KEYS: [&str; 3] = ["a", "b", "c"];
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("s");
+    let store = OpenOptions::new().slots(4).max_value_bytes(64).create(&path).unwrap();
+    store.set_eviction(Eviction::Lru).unwrap();
+    for key in KEYS {
+        store.set(key, "v").unwrap();
+    }
+    store.set("pinned", "v").unwrap();
+    store.pin("pinned", true).unwrap();
+    stay_on_one_processor();
+    let mut writer = lead(
+        |_| Store::open(&path).unwrap(),
+        |store| assert!(store.set("new", "v").unwrap() > 0),
+    );
+    let turns = writer.turns();
+    while writer.turns() == turns {
+        // Several, but fewer than it takes to get from one key to the next.
+        for _ in 0..3 {
+            if writer.turns() == turns {
+                writer.step();
+            }
+        }
+        for key in KEYS {
+            store.contains(key).unwrap();
+        }
+    }
+    assert!(store.contains("new").unwrap() && store.contains("pinned").unwrap());
+    assert_eq!(store.keys().count(), 4);
 }
