@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{NEXT_DEADLINE_AT, SWEEPER_AT};
+use process::fork;
 use splinter::{
     Change, Changes, Eviction, OpenOptions, Operation, Pattern, SetOptions, Store, ValueType, ValueView, WatchOptions,
 };
@@ -937,4 +938,62 @@ fn an_operation_killed_at_any_instruction_leaves_old_or_new_in_a_sterile_file() 
 #[test]
 fn an_operation_killed_at_any_instruction_leaves_old_or_new_in_a_file_of_throughput_mode() {
     kill_everywhere(Medium::Disk, false);
+}
+
+/// By default at some moments; by `SPLINTER_TEST_POINTS` at every instruction, of which there are many.
+#[test]
+fn a_repair_of_damage_killed_anywhere_is_done_by_the_next() {
+    stay_on_one_processor();
+    let directory = Medium::Memory.directory();
+    let path = &directory.path().join("s");
+    let store = create(path, SLOTS_OF_CHUNKS, true);
+    drop(fill_chunk(&store));
+    store.set("new", NEW).unwrap();
+    store.unset("k").unwrap();
+    let reader = OpenOptions::new().read_only(true).open(path).unwrap();
+    let state = State::of(&reader);
+    let shared = Shared::new(&store);
+    let whole = shared.bytes().to_vec();
+    // The handles are those of now, the rest is damaged.
+    let damage = || {
+        let mut damaged = shared.bytes().to_vec();
+        damaged[shared.parts.index.clone()].fill(0);
+        damaged[shared.parts.free.clone()].fill(0xff);
+        damaged[shared.parts.journal.clone()].fill(0x5a);
+        shared.put_back(&damaged);
+    };
+    let look = |what: &str| {
+        let left = store.repair().unwrap().left;
+        assert!(left.is_clean(), "killed {what}: {left:?}");
+        assert_eq!(State::of(&reader), state, "killed {what}");
+    };
+    if number("SPLINTER_TEST_POINTS").is_some() {
+        let mut victim = lead(|_| Store::open(path).unwrap(), |store| done(store.repair().unwrap()));
+        damage();
+        let trail = Trail::record(&mut victim, &shared);
+        drop(victim);
+        trail.images(|instructions, image| {
+            shared.put_back(image);
+            look(&format!("at instruction {instructions}"));
+        });
+        println!("tried: {} kill points", trail.instructions());
+    }
+    let kills = 100;
+    for kill in 0..kills {
+        shared.put_back(&whole);
+        let victim = fork(|page| {
+            let store = Store::open(path).unwrap();
+            page.set(0, 1);
+            page.await_word(0, 2);
+            store.repair().unwrap();
+        });
+        victim.page.await_word(0, 1);
+        damage();
+        victim.page.set(0, 2);
+        // A moment that is different every time; nothing is waited for here.
+        std::thread::sleep(Duration::from_micros(10 * kill));
+        victim.kill();
+        look(&format!("the {kill}th time"));
+    }
+    println!("tried: {kills} kills of a repair");
 }

@@ -81,6 +81,12 @@ impl Led {
         self.wait()
     }
 
+    /// Lets the child go on to where its next system call begins or ends.
+    pub(crate) fn step_call(&mut self) -> Place {
+        self.resume(libc::PTRACE_SYSCALL);
+        self.wait()
+    }
+
     /// Lets the child go on, and returns at once.
     pub(crate) fn go_on(&mut self) {
         self.resume(libc::PTRACE_CONT);
