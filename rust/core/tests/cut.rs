@@ -12,6 +12,7 @@ mod process;
 mod tries;
 
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,25 +95,34 @@ fn a_file_cut_anywhere_while_it_is_open_is_corrupt_or_does_not_matter() {
     });
 }
 
+/// Where its deadline is gone, a key that has one seems to be due, and cannot be deleted.
 #[test]
-fn a_key_whose_time_is_up_in_a_file_that_was_cut_is_not_waited_for() {
+fn a_key_with_a_deadline_in_a_file_that_was_cut_is_not_waited_for() {
     in_child(|page| {
-        let region_bytes = Parts::of(&geometry()).region_bytes;
-        for (step, bytes) in (0..region_bytes).step_by(PAGE_BYTES).enumerate() {
-            page.step(step as u64);
+        // Enough slots that deadlines are on other pages than keys.
+        let store = OpenOptions::new().slots(256).max_value_bytes(64).anonymous().unwrap();
+        let far = SetOptions::new().ttl(Duration::from_secs(1000));
+        for n in 0..256 {
+            assert!(store.set_with(format!("key{n}"), "v", &far).unwrap().is_written());
+        }
+        let (region, parts) = (std::fs::read(store.path()).unwrap(), Parts::of(store.geometry()));
+        let pages = parts.index.start..parts.values.start + PAGE_BYTES;
+        for bytes in pages.step_by(PAGE_BYTES).map(|at| at.next_multiple_of(PAGE_BYTES)) {
+            page.step(bytes as u64);
             for operation in [
-                |store: &Store| store.set("key4", "new").map(drop),
-                |store: &Store| store.unset("key4").map(drop),
-                |store: &Store| store.get_vec("key4").map(drop),
-                |store: &Store| store.sweep().map(drop),
+                |store: &Store, key: &str| store.set(key, "new").map(drop),
+                |store: &Store, key: &str| store.unset(key).map(drop),
+                |store: &Store, key: &str| store.get_vec(key).map(drop),
+                |store: &Store, key: &str| store.append(key, "more").map(drop),
             ] {
-                let (file, path) = stored();
-                let store = impatient().lock_timeout(Duration::from_secs(1)).open(&path).unwrap();
-                let due = SetOptions::new().ttl(Duration::from_nanos(1));
-                assert!(store.set_with("key4", "over", &due).unwrap().is_written());
-                file.set_len(bytes as u64).unwrap();
-                if let Err(error) = operation(&store) {
-                    assert_eq!(error.code(), ErrorCode::Corrupt, "cut to {bytes}");
+                for n in [0, 100, 255] {
+                    let (file, path) = memory_file();
+                    file.write_all_at(&region, 0).unwrap();
+                    let store = impatient().lock_timeout(Duration::from_secs(1)).open(&path).unwrap();
+                    file.set_len(bytes as u64).unwrap();
+                    if let Err(error) = operation(&store, &format!("key{n}")) {
+                        assert_eq!(error.code(), ErrorCode::Corrupt, "cut to {bytes}");
+                    }
                 }
             }
         }
