@@ -638,18 +638,15 @@ impl<'a> Scene<'a> {
             }
             kills.push(instructions);
             tried.repairs += 1;
-            // Those who look at all that there is take long to lead, so that they are few unless all is to be tried.
-            let nexts = match tried.repairs % 16 {
-                _ if distance == 1 => vec![Next::Opener, Next::Purger, Next::Locker],
-                0 => vec![Next::Opener],
-                8 => vec![Next::Purger],
-                _ => vec![Next::Locker],
+            // Those who look at all that there is take long to lead, so that they are few.
+            let next = match tried.repairs % 16 {
+                0 => Next::Opener,
+                8 => Next::Purger,
+                _ => Next::Locker,
             };
-            for next in nexts {
-                self.shared.put_back(image);
-                repairer.page().set(NEXT, next as u64);
-                repairs.push((instructions, next, Trail::record(&mut repairer, &self.shared)));
-            }
+            self.shared.put_back(image);
+            repairer.page().set(NEXT, next as u64);
+            repairs.push((instructions, next, Trail::record(&mut repairer, &self.shared)));
         });
         drop(repairer);
 
@@ -905,7 +902,7 @@ fn kill_everywhere(medium: Medium, sterile: bool) {
     let stride = number("SPLINTER_TEST_STRIDE");
     let distance = number("SPLINTER_TEST_POINTS").unwrap_or(match medium {
         Medium::Memory => 32,
-        Medium::Disk => 256,
+        Medium::Disk => 48,
     });
     for (operations, slots) in [(OPERATIONS, SLOTS), (OVERFLOWING, SLOTS_OF_CHUNKS)] {
         for operation in operations {
