@@ -3,11 +3,11 @@
 //! A reader of a seqlock copies first and learns afterwards whether the copy is whole, so the copy itself races by
 //! definition. To the compiler a racing plain access is undefined behaviour; a copy that it cannot see into is not. On
 //! x86-64 that is a vector move in inline assembly, and for long copies the C library's routine behind an opaque pointer;
-//! elsewhere it is relaxed atomic words. (Hans Boehm, "Can seqlocks get along with programming language memory models?",
+//! elsewhere, and where a checker looks on, it is relaxed atomic words. (Hans Boehm, "Can seqlocks get along with programming language memory models?",
 //! 2012, has the argument and the place of the fences, which the callers own.)
 
 /// Copies longer than this are worth a call.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shuttle))))]
 const INLINE_BYTES: usize = 256;
 
 /// Copies `bytes` bytes out of shared memory.
@@ -19,7 +19,7 @@ const INLINE_BYTES: usize = 256;
 #[inline]
 pub(crate) unsafe fn read(to: *mut u8, from: *const u8, bytes: usize) {
     // SAFETY: as the caller promises.
-    unsafe { imp::copy(to, from, bytes) }
+    unsafe { imp::read(to, from, bytes) }
 }
 
 /// Copies `bytes` bytes into shared memory.
@@ -30,7 +30,7 @@ pub(crate) unsafe fn read(to: *mut u8, from: *const u8, bytes: usize) {
 #[inline]
 pub(crate) unsafe fn write(to: *mut u8, from: *const u8, bytes: usize) {
     // SAFETY: as the caller promises.
-    unsafe { imp::copy(to, from, bytes) }
+    unsafe { imp::write(to, from, bytes) }
 }
 
 /// Zeroes `bytes` bytes of shared memory.
@@ -44,13 +44,15 @@ pub(crate) unsafe fn zero(at: *mut u8, bytes: usize) {
     unsafe { imp::zero(at, bytes) }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shuttle))))]
 mod imp {
     use std::arch::asm;
     use std::ffi::c_void;
     use std::hint::black_box;
 
     use super::INLINE_BYTES;
+
+    pub(super) use self::{copy as read, copy as write};
 
     #[inline]
     pub(super) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize) {
@@ -143,9 +145,11 @@ mod imp {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(any(miri, not(target_arch = "x86_64")), not(any(loom, shuttle))))]
 mod imp {
     use crate::sync::{AtomicU8, AtomicU64, Ordering};
+
+    pub(super) use self::{copy as read, copy as write};
 
     /// Whether both ranges can be walked in aligned words, and how many bytes of them.
     fn words(to: *const u8, from: *const u8, bytes: usize) -> usize {
@@ -187,6 +191,67 @@ mod imp {
             // SAFETY: i < bytes.
             unsafe { AtomicU8::from_ptr(at.add(i)).store(0, Ordering::Relaxed) };
         }
+    }
+}
+
+/// Every touched word of shared memory by one access of a stand-in, which a model checker sees; private memory as it is.
+#[cfg(any(loom, shuttle))]
+mod imp {
+    use std::ops::Range;
+
+    use crate::sync::{AtomicU64, Ordering};
+
+    const WORD_BYTES: usize = size_of::<u64>();
+
+    /// Goes through the words that a range touches: `visit` gets each, the part of it that lies in the range, and how many
+    /// bytes of the range lie before it.
+    ///
+    /// # Safety
+    ///
+    /// The range lies in memory that consists of aligned words, and is valid for what `visit` does.
+    unsafe fn for_each_word(start: *const u8, bytes: usize, mut visit: impl FnMut(&AtomicU64, Range<usize>, usize)) {
+        let mut done = 0;
+        while done < bytes {
+            let begin = start.addr().wrapping_add(done) % WORD_BYTES;
+            let end = WORD_BYTES.min(begin + bytes - done);
+            // SAFETY: the address is aligned, and the word holds a byte of the range.
+            let word = unsafe { &*start.wrapping_add(done).wrapping_sub(begin).cast::<AtomicU64>() };
+            visit(word, begin..end, done);
+            done += end - begin;
+        }
+    }
+
+    pub(super) unsafe fn read(to: *mut u8, from: *const u8, bytes: usize) {
+        // SAFETY: as the caller promises; regions and buffers of theirs consist of words.
+        unsafe {
+            for_each_word(from, bytes, |word, part, done| {
+                let word = word.load(Ordering::Relaxed).to_ne_bytes();
+                to.add(done).copy_from(word[part.clone()].as_ptr(), part.len());
+            });
+        }
+    }
+
+    pub(super) unsafe fn write(to: *mut u8, from: *const u8, bytes: usize) {
+        // SAFETY: as the caller promises; regions and buffers of theirs consist of words.
+        unsafe {
+            for_each_word(to, bytes, |word, part, done| {
+                // Nobody else writes here, so what is around the part stays as it is.
+                let before = if part.len() < WORD_BYTES {
+                    word.load(Ordering::Relaxed)
+                } else {
+                    0
+                };
+                let mut bytes = before.to_ne_bytes();
+                bytes[part.clone()].as_mut_ptr().copy_from(from.add(done), part.len());
+                word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+            });
+        }
+    }
+
+    pub(super) unsafe fn zero(at: *mut u8, bytes: usize) {
+        let zeros = vec![0; bytes];
+        // SAFETY: as the caller promises.
+        unsafe { write(at, zeros.as_ptr(), bytes) };
     }
 }
 

@@ -8,7 +8,7 @@
 //! read is whole; `write` has the steps of a change; `index` finds keys; `lock` and `handles` tell who owns what and
 //! whether they live; `repair` finishes what the dead left; `journal` and `wait` tell others; `directory` finds the key of a
 //! journal's entry, on which `watch` and `changes` build, and `selector` runs both on a thread. `region`, `copy`, `simd`, `sys`
-//! and `guard` are the only files with `unsafe` code.
+//! and `guard` are the only files with `unsafe` code. `machine` stands in for the real one under model checkers.
 
 #[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
 compile_error!(
@@ -38,6 +38,8 @@ mod key_handle;
 mod labels;
 mod layout;
 mod lock;
+#[cfg(any(loom, shuttle))]
+mod machine;
 mod namespace;
 mod options;
 mod pattern;

@@ -5,13 +5,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::handles::Token;
 use crate::region::{Region, SlotIndex};
 use crate::slot::STARVING;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Instant, Ordering, sleep, spin_loop, yield_now};
 
 /// A handle that may write: what it acts on, who it is, and how long it waits.
 #[derive(Clone, Copy)]
@@ -39,7 +39,8 @@ pub(crate) struct Backoff {
     since: Option<Instant>,
 }
 
-const SPINS: u32 = 128;
+/// To a model checker one is as good as many.
+const SPINS: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 128 };
 const YIELDS: u32 = SPINS + 64;
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 const SLEEP_MAX: Duration = Duration::from_millis(2);
@@ -60,7 +61,7 @@ impl Backoff {
         }
         self.round += 1;
         if self.round < SPINS {
-            std::hint::spin_loop();
+            spin_loop();
             return true;
         }
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -68,10 +69,10 @@ impl Backoff {
             return false;
         }
         if self.round < YIELDS {
-            std::thread::yield_now();
+            yield_now();
         } else {
             let doublings = ((self.round - YIELDS) / 8).min(8);
-            std::thread::sleep((SLEEP_MIN * (1 << doublings)).min(SLEEP_MAX));
+            sleep((SLEEP_MIN * (1 << doublings)).min(SLEEP_MAX));
         }
         true
     }

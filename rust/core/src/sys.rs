@@ -204,6 +204,7 @@ pub(crate) fn is_held(file: &File, byte: usize) -> Result<bool> {
 /// Sleeps until `word` is woken, unless it is no longer `expected`, for at most `timeout`.
 ///
 /// Returns for any reason whatever: the caller looks again. The futex is a shared one, so that other processes can wake it.
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn futex_wait(word: *const AtomicU32, expected: u32, timeout: Duration) {
     let timeout = libc::timespec {
         tv_sec: timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -216,6 +217,7 @@ pub(crate) fn futex_wait(word: *const AtomicU32, expected: u32, timeout: Duratio
 }
 
 /// Wakes everybody, in any process, who sleeps on `word`.
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn futex_wake_all(word: *const AtomicU32) {
     // SAFETY: the kernel takes the address as a name only.
     unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };

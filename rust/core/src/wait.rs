@@ -13,14 +13,13 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::region::{Region, SlotIndex};
 use crate::slot::Ctl;
 use crate::store::Store;
-use crate::sync::{AtomicU32, Ordering, fence_after_rmw};
-use crate::sys;
+use crate::sync::{AtomicU32, Instant, Ordering, fence_after_rmw, futex_wait, futex_wake_all, sleep, spin_loop};
 
 /// The longest sleep at once.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
@@ -129,11 +128,11 @@ impl Store {
                 let expected = word.fetch_or(SLEEPING, Ordering::SeqCst) | SLEEPING;
                 fence_after_rmw();
                 if !ready() {
-                    sys::futex_wait(word, expected, slice);
+                    futex_wait(word, expected, slice);
                 }
                 self.tidy(&mut clock)?;
             } else {
-                std::thread::sleep(slice.min(READ_ONLY_INTERVAL));
+                sleep(slice.min(READ_ONLY_INTERVAL));
             }
             region.check_intact()?;
         }
@@ -154,7 +153,7 @@ impl Store {
         if vain < VAIN_MAX || vain.is_multiple_of(TRIAL_INTERVAL) {
             let start = Instant::now();
             while start.elapsed() < spin {
-                std::hint::spin_loop();
+                spin_loop();
                 if ready() {
                     return self.vain_spins().store(0, Ordering::Relaxed);
                 }
@@ -248,7 +247,7 @@ impl Region {
     pub(crate) fn disturb_followers(&self) {
         let word = &self.header().followers;
         word.fetch_add(WAKE, Ordering::SeqCst);
-        sys::futex_wake_all(word);
+        futex_wake_all(word);
     }
 }
 
@@ -268,7 +267,7 @@ fn wake_sleepers(word: &AtomicU32, mut seen: u32) {
     while seen & SLEEPING != 0 {
         let woken = (seen & !SLEEPING).wrapping_add(WAKE);
         match word.compare_exchange_weak(seen, woken, Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => return sys::futex_wake_all(word),
+            Ok(_) => return futex_wake_all(word),
             Err(now) => seen = now,
         }
     }
@@ -322,7 +321,7 @@ impl Pace {
             self.crowded = 0;
         }
         if self.crowded > Self::PATIENCE {
-            std::thread::sleep(Self::REST);
+            sleep(Self::REST);
         }
     }
 }
