@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::stage::{JoinHandle, Stage, explore, mortal, options, spawn};
+use crate::handles::Token;
 use crate::journal::{BATCH, Read};
 use crate::sync::Ordering;
 use crate::{Operation, Store};
@@ -228,7 +229,7 @@ fn a_reader_beside_one_who_takes_over_from_the_dead_sees_old_or_new() {
         }
         explore(2, stage, move || {
             let janitor = spawn(move || {
-                let owner = crate::handles::Token::from_bits(orphan);
+                let owner = Token::from_bits(orphan);
                 stage.writer(2).rescue(slot, owner).unwrap();
             });
             let reader = spawn(move || {
@@ -313,4 +314,56 @@ fn a_label_that_is_named_anew_has_one_name_or_the_other() {
         join(reader);
         stage.finish();
     });
+}
+
+#[test]
+fn a_reader_never_sees_a_buffer_that_is_zeroed_for_the_dead() {
+    let prepared = || {
+        Stage::new(options().slots(1), 3, |stores| {
+            stores[0].set("k", [1; 8]).unwrap();
+        })
+    };
+    let append = |stage: &'static Stage, accesses| {
+        let store = stage.store(1);
+        mortal(store, accesses, || store.append("k", [1; 8]).unwrap()).is_none()
+    };
+    let is_locked = |stage: &'static Stage| {
+        let region = stage.store(0).region();
+        let slot = region.slot_index(0).expect("there is one");
+        let orphan = region.slot(slot).lock.load(Ordering::Relaxed);
+        (orphan != 0).then_some((slot, Token::from_bits(orphan)))
+    };
+    let mut explored = 0;
+    for accesses in 1..ACCESSES {
+        let rehearsed = prepared();
+        let before = rehearsed.store(0).epoch("k").unwrap();
+        let dies_later = append(rehearsed, accesses) && rehearsed.store(0).epoch("k").unwrap() != before;
+        if !(dies_later && is_locked(rehearsed).is_some()) {
+            continue;
+        }
+        explored += 1;
+        let stage = prepared();
+        explore(2, stage, move || {
+            // One after the other: that a death is proved comes after whatever the dead did.
+            let dead_and_janitor = spawn(move || {
+                append(stage, accesses);
+                if let Some((slot, owner)) = is_locked(stage) {
+                    stage.writer(2).rescue(slot, owner).unwrap();
+                }
+            });
+            let reader = spawn(move || {
+                let value = stage.store(0).get_vec("k").unwrap().expect("it is never gone");
+                assert!(
+                    matches!(value.len(), 8 | 16) && value.iter().all(|&byte| byte == 1),
+                    "{value:?}"
+                );
+            });
+            join(dead_and_janitor);
+            join(reader);
+            stage.finish();
+            stage.writer(2).clean_up().unwrap();
+            stage.assert_clean();
+        });
+    }
+    assert!(explored > 0, "nobody died between publishing and unlocking");
 }
