@@ -557,8 +557,8 @@ fn sleepers_are_told_at_the_end_of_a_slice_what_a_dead_writer_published() {
 #[test]
 fn everybody_who_comes_has_a_place_of_his_own_and_nobody_alive_seems_dead() {
     let stage = Stage::new(options(), 5, |stores| {
-        // Two of them are to come anew, and one is dead.
-        for store in &stores[..2] {
+        // The first is to be dead, and two are to come anew.
+        for store in &stores[1..3] {
             store.region().detach(token(store));
         }
     });
@@ -571,7 +571,7 @@ fn everybody_who_comes_has_a_place_of_his_own_and_nobody_alive_seems_dead() {
             }
         });
         let janitor = stage.writer(3).me;
-        let comers = [0, 1].map(|handle| {
+        let comers = [1, 2].map(|handle| {
             spawn(move || {
                 let region = stage.store(handle).region();
                 let mut tokens = Vec::new();
@@ -611,7 +611,7 @@ fn everybody_who_comes_has_a_place_of_his_own_and_nobody_alive_seems_dead() {
         let taken = (0..HANDLES).filter(|&place| region.handle(place).incarnation.load(Ordering::Relaxed) != 0);
         assert!((4..=5).contains(&taken.count()));
         // Their places are free for the next execution.
-        for (handle, token) in [(0, one), (1, other)] {
+        for (handle, token) in [(1, one), (2, other)] {
             stage.store(handle).region().detach(token);
         }
     });
