@@ -4,23 +4,23 @@
 //! Full disks are in `full_disk.rs`, files that are cut in `cut.rs`, missing rights in `remote.rs` and `lifecycle.rs`, clocks
 //! that are set in `clock.rs`. Short by default; `SPLINTER_TEST_ROUNDS` lengthens it.
 
-#[path = "common/abuse.rs"]
-mod abuse;
 #[path = "common/bytes.rs"]
 mod bytes;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use abuse::rounds;
 use bytes::{HANDLE_BYTES, Parts};
 use process::{Child, fork, in_child};
 use splinter::{Error, ErrorCode, OpenOptions, Selector, Store};
 use tempfile::TempDir;
+use tries::{number, tried};
 
 /// Where a handle says its process's number.
 const PID_AT: usize = 8;
@@ -159,7 +159,7 @@ fn without_memory_nothing_is_opened_and_all_that_is_open_goes_on() {
 fn a_child_forked_at_any_moment_uses_the_handle_and_neither_side_hangs() {
     let directory = directory();
     let path = directory.path().join("s");
-    let forks = rounds(100);
+    let forks = number("SPLINTER_TEST_ROUNDS").unwrap_or(100);
     in_child(|page| {
         let store = OpenOptions::new().slots(16).create(&path).unwrap();
         let done = AtomicBool::new(false);
@@ -205,7 +205,7 @@ fn a_child_forked_at_any_moment_uses_the_handle_and_neither_side_hangs() {
         let report = store.check().unwrap();
         assert!(report.is_clean(), "{report:?}");
     });
-    println!("tried: {forks} forks beside writers");
+    tried(forks, "forks beside writers");
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod process;
 mod trace;
 #[path = "common/trail.rs"]
 mod trail;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -27,6 +29,7 @@ use splinter::{
 use tempfile::TempDir;
 use trace::{Led, lead, stay_on_one_processor};
 use trail::{Shared, Trail};
+use tries::{number, tried};
 
 const BEFORE: &str = "before everything";
 const OLD: &str = "the OLD value, 27 bytes long";
@@ -453,11 +456,6 @@ impl State {
     }
 }
 
-fn number(name: &str) -> Option<usize> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().expect("a number"))
-}
-
 /// Where the stores of a test are.
 #[derive(Debug, Clone, Copy)]
 enum Medium {
@@ -536,6 +534,8 @@ fn lock_each(store: &Store, keys: &[&str]) {
     }
 }
 
+const KILL_POINTS: &str = "kill points";
+
 /// What was tried.
 #[derive(Debug, Default)]
 struct Tried {
@@ -548,10 +548,10 @@ struct Tried {
 
 impl Tried {
     fn tell(&self) {
-        println!("tried: {} kill points", self.points);
-        println!("tried: {} kill points of a repair after a kill", self.repair_points);
-        println!("tried: {} different images that kills leave", self.images);
-        println!("tried: {} kills at an instruction", self.kills);
+        tried(self.points as u64, KILL_POINTS);
+        tried(self.repair_points as u64, "kill points of a repair after a kill");
+        tried(self.images as u64, "different images that kills leave");
+        tried(self.kills as u64, "kills at an instruction");
     }
 }
 
@@ -898,12 +898,15 @@ fn bytes_of(view: &ValueView<'_>) -> Vec<u8> {
 
 fn kill_everywhere(medium: Medium, sterile: bool) {
     stay_on_one_processor();
-    let mut tried = Tried::default();
-    let stride = number("SPLINTER_TEST_STRIDE");
-    let distance = number("SPLINTER_TEST_POINTS").unwrap_or(match medium {
-        Medium::Memory => 32,
-        Medium::Disk => 48,
-    });
+    let mut counts = Tried::default();
+    let stride = number("SPLINTER_TEST_STRIDE").map(|stride| stride as usize);
+    let distance = number("SPLINTER_TEST_POINTS").map_or(
+        match medium {
+            Medium::Memory => 32,
+            Medium::Disk => 48,
+        },
+        |distance| distance as usize,
+    );
     for (operations, slots) in [(OPERATIONS, SLOTS), (OVERFLOWING, SLOTS_OF_CHUNKS)] {
         for operation in operations {
             let directory = medium.directory();
@@ -911,10 +914,10 @@ fn kill_everywhere(medium: Medium, sterile: bool) {
             let store = create(path, slots, sterile);
             let reader = OpenOptions::new().read_only(true).open(path).unwrap();
             let scene = Scene::set(operation, sterile, &store, &reader);
-            scene.kill_everywhere(distance, stride, &mut tried);
+            scene.kill_everywhere(distance, stride, &mut counts);
         }
     }
-    tried.tell();
+    counts.tell();
 }
 
 #[test]
@@ -973,7 +976,7 @@ fn a_repair_of_damage_killed_anywhere_is_done_by_the_next() {
             shared.put_back(image);
             look(&format!("at instruction {instructions}"));
         });
-        println!("tried: {} kill points", trail.instructions());
+        tried(trail.instructions() as u64, KILL_POINTS);
     }
     let kills = 100;
     for kill in 0..kills {
@@ -992,5 +995,5 @@ fn a_repair_of_damage_killed_anywhere_is_done_by_the_next() {
         victim.kill();
         look(&format!("the {kill}th time"));
     }
-    println!("tried: {kills} kills of a repair");
+    tried(kills, "kills of a repair");
 }

@@ -7,12 +7,15 @@
 mod process;
 #[path = "common/trace.rs"]
 mod trace;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::path::{Path, PathBuf};
 
 use splinter::{OpenOptions, Store};
 use tempfile::TempDir;
 use trace::{lead, stay_on_one_processor};
+use tries::{number, tried};
 
 /// Where a store says in which boot of the machine it was made or recovered.
 const BOOT_ID_AT: usize = 136;
@@ -194,7 +197,7 @@ const OPERATIONS: &[Killed] = &[
 #[test]
 fn what_works_on_files_leaves_no_store_or_a_whole_one_wherever_it_is_killed() {
     stay_on_one_processor();
-    let distance = std::env::var("SPLINTER_TEST_POINTS").map_or(6, |text| text.parse().expect("a number"));
+    let distance = number("SPLINTER_TEST_POINTS").unwrap_or(6) as usize;
     let mut kills = 0;
     for operation in OPERATIONS {
         let Killed {
@@ -223,5 +226,5 @@ fn what_works_on_files_leaves_no_store_or_a_whole_one_wherever_it_is_killed() {
             }
         }
     }
-    println!("tried: {kills} kills at a system call");
+    tried(kills, "kills at a system call");
 }

@@ -7,6 +7,8 @@ mod bytes;
 mod common;
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/tries.rs"]
+mod tries;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -16,14 +18,14 @@ use bytes::Random;
 use process::{Child, Page, fork};
 use splinter::{ErrorCode, OpenOptions, Operation, SetOptions, Store};
 use tempfile::tempdir;
+use tries::{number, tried};
 
-/// A number from the environment, or a default that keeps the run short.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+fn kills() -> u64 {
+    number("SPLINTER_TEST_KILLS").unwrap_or(600)
 }
 
 fn seconds() -> Duration {
-    Duration::from_secs(number("SPLINTER_TEST_SECONDS", 1))
+    Duration::from_secs(number("SPLINTER_TEST_SECONDS").unwrap_or(1))
 }
 
 /// A value that shows any mixture: every word of it is the same number, and its length follows from it.
@@ -166,7 +168,7 @@ fn a_writer_killed_anywhere_leaves_old_or_new_and_no_lock() {
         .journal_entries(64);
     let store = options.create(&path).unwrap();
     let mut random = Random::new(0x5eed);
-    for round in 0..number("SPLINTER_TEST_KILLS", 600) {
+    for round in 0..kills() {
         store.set_auto_vacuum(round % 2 == 0).unwrap();
         let writer = fork(|_| {
             let store = options.open(&path).unwrap();
@@ -209,8 +211,8 @@ fn a_writer_killed_anywhere_leaves_old_or_new_and_no_lock() {
     let snapshot = store.header_snapshot().unwrap();
     assert!(snapshot.repairs > 0, "nobody died with a lock in hand");
     assert_eq!(snapshot.parse_failures, 0);
-    println!("tried: {} kills of writers", number("SPLINTER_TEST_KILLS", 600));
-    println!("tried: {} kills in a lock", snapshot.repairs);
+    tried(kills(), "kills of writers");
+    tried(snapshot.repairs, "kills in a lock");
 }
 
 /// A record of a log: a number, repeated, so that any mixture shows.
@@ -313,7 +315,7 @@ fn writers_of_every_kind_killed_at_any_moment_leave_whole_values_and_exact_count
     store.set("count/0", 0_u64.to_le_bytes()).unwrap();
     store.pin("count/0", true).unwrap();
     let page = Page::new();
-    let mut random = Random::new(number("SPLINTER_TEST_SEED", 0xdead));
+    let mut random = Random::new(number("SPLINTER_TEST_SEED").unwrap_or(0xdead));
     let mut writer = |seed: u64| {
         let (path, options) = (&path, &options);
         fork(move |_| do_everything(&options.open(path).unwrap(), seed, page))
@@ -365,8 +367,8 @@ fn writers_of_every_kind_killed_at_any_moment_leave_whole_values_and_exact_count
     assert!(report.is_clean(), "{report:?}");
     let snapshot = store.header_snapshot().unwrap();
     assert_eq!(snapshot.parse_failures, 0);
-    println!("tried: {kills} kills of writers of every kind");
-    println!("tried: {} kills in a lock", snapshot.repairs);
+    tried(kills, "kills of writers of every kind");
+    tried(snapshot.repairs, "kills in a lock");
 }
 
 #[test]
@@ -430,7 +432,7 @@ fn a_dead_parent_is_seen_to_be_dead_while_its_child_lives() {
     let path = directory.path().join("s");
     let store = OpenOptions::new().slots(8).max_value_bytes(512).create(&path).unwrap();
     let mut random = Random::new(77);
-    for round in 0..number("SPLINTER_TEST_KILLS", 600) / 10 {
+    for round in 0..kills() / 10 {
         let parent = fork(|page| {
             let store = Store::open(&path).unwrap();
             // It inherits the parent's handle, and outlives it.
