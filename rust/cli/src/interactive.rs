@@ -14,7 +14,7 @@ use crate::failure::{Failure, tell};
 use crate::output::{Format, Output, colours, shown};
 use crate::session::{History, Session};
 use crate::signals::nobody_reads;
-use crate::table::{self, Command, LineOptions, Parsed};
+use crate::table::{self, Command, Line, LineOptions, Parsed};
 
 /// Whether there will be another line.
 #[derive(Debug, PartialEq, Eq)]
@@ -138,14 +138,21 @@ fn prompt(session: &Session, last_code: u8) -> String {
     }
 }
 
-/// Runs one line.
-fn run_line(session: &mut Session, defaults: &LineOptions, line: &str) -> Result<Next, Failure> {
+/// What a line says; `None` if it says nothing.
+pub(crate) fn parse(line: &str) -> Result<Option<Parsed<Line>>, Failure> {
     let words = shell_words::split(line.trim_end_matches(['\n', '\r']))
         .map_err(|_| Failure::usage("a quote or a backslash at the end is open; close it"))?;
     if words.is_empty() {
-        return Ok(Next::Line);
+        return Ok(None);
     }
-    let parsed = table::parse_line(&words)?;
+    table::parse_line(&words).map(Some)
+}
+
+/// Runs one line.
+fn run_line(session: &mut Session, defaults: &LineOptions, line: &str) -> Result<Next, Failure> {
+    let Some(parsed) = parse(line)? else {
+        return Ok(Next::Line);
+    };
     let is_terminal = io::stdout().is_terminal();
     let mut to = BufWriter::new(io::stdout().lock());
     let line = match parsed {
