@@ -97,29 +97,63 @@ pub(crate) fn sign(region: &mut [u8]) {
     region[CHECKSUM_AT..CHECKSUM_AT + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// Numbers that look random and are the same in every run.
+/// Numbers that look random and are the same in every run, behind those that were chosen.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    chosen: std::vec::IntoIter<u8>,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            chosen: Vec::new().into_iter(),
+        }
+    }
+
+    /// Numbers that are made of these bytes, as long as there are any, so that whoever chooses the bytes chooses the numbers.
+    pub(crate) fn chosen(bytes: Vec<u8>) -> Self {
+        Self {
+            chosen: bytes.into_iter(),
+            ..Self::new(1)
+        }
+    }
+
+    /// Whether a number is still a chosen one.
+    pub(crate) fn is_chosen(&self) -> bool {
+        !self.chosen.as_slice().is_empty()
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.number(8)
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
+        (self.number(if end <= 256 { 1 } else { 8 }) % end as u64) as usize
     }
 
+    fn number(&mut self, bytes: usize) -> u64 {
+        if !self.is_chosen() {
+            return self.shuffle();
+        }
+        let bytes = self.chosen.by_ref().take(bytes);
+        bytes
+            .zip(0..)
+            .fold(0, |number, (byte, at)| number | u64::from(byte) << (8 * at))
+    }
+
+    fn shuffle(&mut self) -> u64 {
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Never with what was chosen.
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.shuffle().to_le_bytes()[..chunk.len()]);
         }
     }
 
