@@ -156,7 +156,8 @@ impl Summary {
         let (flags, eviction) = (rest.u32(), rest.u32());
         let names = bytes[64..].chunks_exact(64).map(|record| {
             let length = usize::from(record[0]).min(LABEL_BYTES_MAX);
-            String::from_utf8_lossy(&record[1..1 + length]).into_owned()
+            // Replacing what is no text would make it longer than a name can be.
+            str::from_utf8(&record[1..1 + length]).unwrap_or_default().into()
         });
         let summary = Self {
             epoch_floor,
@@ -260,7 +261,8 @@ impl Checkpoint {
     /// Writes over the one of a slot's records that does not count; `kept` is what [`Self::record`] has found.
     pub(super) fn write_record(&self, slot: u32, kept: &Kept<Record>, record: &Record) -> io::Result<()> {
         let at = self.record_at(slot, kept.next_place);
-        self.file.write_all_at(&record.encode(kept.generation + 1), at)
+        self.file
+            .write_all_at(&record.encode(kept.generation.saturating_add(1)), at)
     }
 
     pub(super) fn summary(&self) -> io::Result<Kept<Summary>> {
@@ -277,7 +279,8 @@ impl Checkpoint {
     /// The same for the summary.
     pub(super) fn write_summary(&self, kept: &Kept<Summary>, summary: &Summary) -> io::Result<()> {
         let at = SUMMARY_AT + kept.next_place * SUMMARY_BYTES as u64;
-        self.file.write_all_at(&summary.encode(kept.generation + 1), at)
+        self.file
+            .write_all_at(&summary.encode(kept.generation.saturating_add(1)), at)
     }
 }
 
@@ -361,19 +364,46 @@ mod tests {
         assert_eq!(checkpoint.record(1).unwrap().newest, None);
     }
 
-    #[test]
-    fn a_summary_comes_back_as_it_was() {
-        let checkpoint = checkpoint();
+    fn summary_with(label: &str) -> Summary {
         let mut labels = vec![String::new(); LABELS as usize];
-        labels[63] = "größer".into();
-        let summary = Summary {
+        labels[63] = label.into();
+        Summary {
             epoch_floor: 5,
             births: 6,
             journal_end: 7,
             flags: 3,
             eviction: 2,
             labels,
-        };
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_none() {
+        let mut bytes = summary_with(&"x".repeat(LABEL_BYTES_MAX)).encode(1);
+        let name = SUMMARY_USED - 64 + 1;
+        bytes[name..name + LABEL_BYTES_MAX].fill(0xff);
+        let (_, summary) = Summary::decode(&bytes);
+        assert_eq!(summary, summary_with(""));
+    }
+
+    #[test]
+    fn a_pair_that_claims_to_have_been_written_for_ever_can_be_written() {
+        let checkpoint = checkpoint();
+        let (record, summary) = (record().encode(u64::MAX), summary_with("").encode(u64::MAX));
+        checkpoint
+            .file
+            .write_all_at(&record, checkpoint.record_at(0, 0))
+            .unwrap();
+        checkpoint.file.write_all_at(&summary, SUMMARY_AT).unwrap();
+        let (kept, summary) = (checkpoint.record(0).unwrap(), checkpoint.summary().unwrap());
+        checkpoint.write_record(0, &kept, &self::record()).unwrap();
+        checkpoint.write_summary(&summary, &summary_with("")).unwrap();
+    }
+
+    #[test]
+    fn a_summary_comes_back_as_it_was() {
+        let checkpoint = checkpoint();
+        let summary = summary_with("größer");
         for place in [1, 0] {
             let kept = checkpoint.summary().unwrap();
             checkpoint.write_summary(&kept, &summary).unwrap();
