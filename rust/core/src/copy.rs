@@ -3,11 +3,12 @@
 //! A reader of a seqlock copies first and learns afterwards whether the copy is whole, so the copy itself races by
 //! definition. To the compiler a racing plain access is undefined behaviour; a copy that it cannot see into is not. On
 //! x86-64 that is a vector move in inline assembly, and for long copies the C library's routine behind an opaque pointer;
-//! elsewhere, and where a checker looks on, it is relaxed atomic words. (Hans Boehm, "Can seqlocks get along with programming language memory models?",
-//! 2012, has the argument and the place of the fences, which the callers own.)
+//! elsewhere, and where a checker looks on that is blind to assembly, it is relaxed atomic words. (Hans Boehm, "Can seqlocks
+//! get along with programming language memory models?", 2012, has the argument and the place of the fences, which the
+//! callers own.)
 
 /// Copies longer than this are worth a call.
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shuttle))))]
+#[cfg(all(target_arch = "x86_64", not(any(fuzzing, loom, miri, shuttle))))]
 const INLINE_BYTES: usize = 256;
 
 /// Copies `bytes` bytes out of shared memory.
@@ -44,7 +45,7 @@ pub(crate) unsafe fn zero(at: *mut u8, bytes: usize) {
     unsafe { imp::zero(at, bytes) }
 }
 
-#[cfg(all(target_arch = "x86_64", not(any(loom, miri, shuttle))))]
+#[cfg(all(target_arch = "x86_64", not(any(fuzzing, loom, miri, shuttle))))]
 mod imp {
     use std::arch::asm;
     use std::ffi::c_void;
@@ -145,7 +146,7 @@ mod imp {
     }
 }
 
-#[cfg(all(any(miri, not(target_arch = "x86_64")), not(any(loom, shuttle))))]
+#[cfg(all(any(fuzzing, miri, not(target_arch = "x86_64")), not(any(loom, shuttle))))]
 mod imp {
     use crate::sync::{AtomicU8, AtomicU64, Ordering};
 
