@@ -85,6 +85,7 @@ const VALUE_CHUNK_BYTES: usize = 256 * 1024;
 /// | 220    | 4     | `recount`: 1 while overflow counts of the index may be too high                          |
 /// | 224    | 8     | `next_deadline`: no deadline in the store is before this                                 |
 /// | 232    | 4     | `hand`: slot that the clock looks at next, counted on for ever                           |
+/// | 236    | 4     | `sync_failures`: times that the checkpoint could not be written ([`crate::Store::sync`])   |
 /// | 240    | 8     | `sweeper`: who is finding `next_deadline` out anew, which does not hold meanwhile        |
 /// | 256    | 8     | `journal_tail`: a position at or a little before the journal's end                       |
 /// | 320    | 4     | `followers`: where those sleep who wait for the journal's next entry ([`crate::wait`])   |
@@ -106,7 +107,7 @@ pub(crate) struct Header {
     pub(crate) recount: AtomicU32,
     pub(crate) next_deadline: AtomicU64,
     pub(crate) hand: AtomicU32,
-    _counters: Bytes<4>,
+    pub(crate) sync_failures: AtomicU32,
     pub(crate) sweeper: AtomicU64,
     _sweeping: Bytes<8>,
     pub(crate) journal_tail: AtomicU64,
@@ -137,6 +138,7 @@ const _: () = {
     assert!(offset_of!(Header, recount) == 220);
     assert!(offset_of!(Header, next_deadline) == 224);
     assert!(offset_of!(Header, hand) == 232);
+    assert!(offset_of!(Header, sync_failures) == 236);
     assert!(offset_of!(Header, sweeper) == 240);
     assert!(offset_of!(Header, journal_tail) == 256);
     assert!(offset_of!(Header, followers) == 320);

@@ -7,9 +7,10 @@
 #[path = "common/process.rs"]
 mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_void};
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -40,6 +41,9 @@ static DISK: Mutex<Disk> = Mutex::new(Disk::new());
 struct Disk {
     contents: BTreeMap<u64, Vec<u8>>,
     names: BTreeMap<PathBuf, u64>,
+    /// Bytes that could not be written when somebody waited for them: the system takes them for written, until they are written
+    /// again.
+    forgotten: BTreeMap<u64, BTreeSet<usize>>,
 }
 
 impl Disk {
@@ -47,6 +51,7 @@ impl Disk {
         Self {
             contents: BTreeMap::new(),
             names: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
         }
     }
 
@@ -59,7 +64,29 @@ impl Disk {
             let paths = entries.map(|entry| entry.unwrap().path());
             self.names = paths.map(|path| (path.clone(), inode(&path))).collect();
         } else {
-            self.contents.insert(inode(&path), std::fs::read(&path).unwrap());
+            let (inode, mut contents) = (inode(&path), std::fs::read(&path).unwrap());
+            let last = self.contents.get(&inode);
+            for &at in self.forgotten.get(&inode).into_iter().flatten() {
+                contents[at] = last.and_then(|last| last.get(at)).copied().unwrap_or(0);
+            }
+            self.contents.insert(inode, contents);
+        }
+    }
+
+    /// Nothing of a file that is not on the disk yet gets there.
+    fn forget(&mut self, fd: c_int) {
+        let path = PathBuf::from(format!("/proc/self/fd/{fd}"));
+        let (inode, contents) = (std::fs::metadata(&path).unwrap().ino(), std::fs::read(&path).unwrap());
+        let last = self.contents.entry(inode).or_default();
+        last.resize(contents.len(), 0);
+        let differs = (0..contents.len()).filter(|&at| contents[at] != last[at]);
+        self.forgotten.entry(inode).or_default().extend(differs);
+    }
+
+    fn written(&mut self, fd: c_int, range: Range<usize>) {
+        let inode = std::fs::metadata(format!("/proc/self/fd/{fd}")).map_or(0, |file| file.ino());
+        if let Some(forgotten) = self.forgotten.get_mut(&inode) {
+            forgotten.retain(|at| !range.contains(at));
         }
     }
 
@@ -85,6 +112,9 @@ fn wait_for_disk(call: i64, arguments: [usize; 3]) -> c_int {
     HELD.fetch_sub(1, Ordering::SeqCst);
     let errno = FAILS.load(Ordering::SeqCst);
     if errno != 0 {
+        if NOTES.load(Ordering::SeqCst) {
+            DISK.lock().unwrap().forget(arguments[0] as c_int);
+        }
         // SAFETY: the address of the thread's own error number.
         unsafe { *libc::__errno_location() = errno };
         return -1;
@@ -115,6 +145,17 @@ extern "C" fn fsync(fd: c_int) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn msync(address: *mut c_void, bytes: usize, flags: c_int) -> c_int {
     wait_for_disk(libc::SYS_msync, [address as usize, bytes, flags as usize])
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pwrite64(fd: c_int, bytes: *const c_void, count: usize, at: i64) -> isize {
+    // SAFETY: the arguments are those with which the kernel was to be called.
+    let written = unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, at) } as isize;
+    if written > 0 && NOTES.load(Ordering::SeqCst) {
+        let at = at as usize;
+        DISK.lock().unwrap().written(fd, at..at + written as usize);
+    }
+    written
 }
 
 /// How often some work waits for the disk: by `fdatasync`, and by `fsync`.
@@ -292,6 +333,35 @@ fn a_commit_that_fails_is_told_and_so_are_all_after_it() {
         );
         // One that changes nothing fails for its own reason.
         assert_eq!(store.set("", "3").unwrap_err().code(), ErrorCode::KeyInvalid);
+    });
+}
+
+#[test]
+fn the_sync_of_another_handle_writes_again_what_a_failed_one_lost() {
+    let directory = directory();
+    in_child(|_| {
+        let (before, after) = (directory.path().join("before"), directory.path().join("after"));
+        for path in [&before, &after] {
+            std::fs::create_dir(path).unwrap();
+        }
+        NOTES.store(true, Ordering::SeqCst);
+        let store = options().create(before.join("store")).unwrap();
+        // One that has synced before, and so looks at what has changed alone.
+        let other = options().open(before.join("store")).unwrap();
+        store.set("a", "on the disk").unwrap();
+        other.sync().unwrap();
+        store.set("a", "1").unwrap();
+        FAILS.store(libc::EIO, Ordering::SeqCst);
+        store.sync().unwrap_err();
+        FAILS.store(0, Ordering::SeqCst);
+        // Nothing has changed since then but this.
+        store.set("b", "2").unwrap();
+        other.sync().unwrap();
+        let expected = contents(&store);
+        DISK.lock().unwrap().boot(&after);
+        let store = options().open(after.join("store")).unwrap();
+        assert_eq!(contents(&store), expected);
+        assert!(store.check().unwrap().is_clean());
     });
 }
 

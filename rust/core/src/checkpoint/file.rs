@@ -242,20 +242,43 @@ impl Checkpoint {
     pub(super) fn record(&self, slot: u32) -> io::Result<Kept<Record>> {
         let mut kept: [Option<(u64, Record)>; 2] = [None, None];
         for (place, kept) in (0..).zip(&mut kept) {
-            let at = self.record_at(slot, place);
-            let mut bytes = vec![0; RECORD_HEAD];
-            self.read(&mut bytes, at)?;
-            let (key_bytes, value_bytes) = Record::lengths(&bytes);
-            let is_possible = key_bytes <= self.geometry.max_key_bytes() as usize
-                && value_bytes <= self.geometry.max_value_bytes() as usize;
-            if !is_possible || bytes.iter().all(|&byte| byte == 0) {
-                continue;
-            }
-            bytes.resize(RECORD_HEAD + key_bytes + value_bytes, 0);
-            self.read(&mut bytes[RECORD_HEAD..], at + RECORD_HEAD as u64)?;
-            *kept = is_sealed(&bytes).then(|| Record::decode(&bytes));
+            let bytes = self.record_bytes(self.record_at(slot, place))?;
+            *kept = bytes
+                .filter(|bytes| is_sealed(bytes))
+                .map(|bytes| Record::decode(&bytes));
         }
         Ok(newest(kept))
+    }
+
+    /// What is at the place of a record, whole or not; `None` if nothing is.
+    fn record_bytes(&self, at: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; RECORD_HEAD];
+        self.read(&mut bytes, at)?;
+        let (key_bytes, value_bytes) = Record::lengths(&bytes);
+        let is_possible = key_bytes <= self.geometry.max_key_bytes() as usize
+            && value_bytes <= self.geometry.max_value_bytes() as usize;
+        if !is_possible || bytes.iter().all(|&byte| byte == 0) {
+            return Ok(None);
+        }
+        bytes.resize(RECORD_HEAD + key_bytes + value_bytes, 0);
+        self.read(&mut bytes[RECORD_HEAD..], at + RECORD_HEAD as u64)?;
+        Ok(Some(bytes))
+    }
+
+    /// Writes everything once more where it is: the system takes for written what it could not write.
+    pub(super) fn rewrite(&self) -> io::Result<()> {
+        let mut start = vec![0; RECORDS_AT as usize];
+        self.read(&mut start, 0)?;
+        self.file.write_all_at(&start, 0)?;
+        for slot in 0..self.geometry.slots() {
+            for place in 0..2 {
+                let at = self.record_at(slot, place);
+                if let Some(bytes) = self.record_bytes(at)? {
+                    self.file.write_all_at(&bytes, at)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes over the one of a slot's records that does not count; `kept` is what [`Self::record`] has found.

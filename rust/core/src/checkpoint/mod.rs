@@ -61,6 +61,8 @@ struct Progress {
     checkpoint: Option<Checkpoint>,
     /// Place in the journal up to which everything is in the checkpoint; `None` before the first sync.
     position: Option<u64>,
+    /// `Header::sync_failures` when everything was last known to have been written.
+    failures: u32,
 }
 
 impl Inherit for Checkpointing {
@@ -86,7 +88,7 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Io`], [`Error::NoSpace`]. After the first of these every later sync of this handle fails with it, for the system
-    /// forgets what it could not write: see [`Self::sync_failure`].
+    /// forgets what it could not write: see [`Self::sync_failure`]. The next sync of another handle writes all of it again.
     /// [`Error::Permission`] on a read-only handle; [`Error::Corrupt`].
     pub fn sync(&self) -> Result<()> {
         self.writer()?;
@@ -101,6 +103,8 @@ impl Store {
         }
         let result = self.write_checkpoint(&mut progress, &path);
         if let Err(error @ (Error::Io { .. } | Error::NoSpace)) = &result {
+            // Release: whoever sees it sees what was written before it.
+            self.region().header().sync_failures.fetch_add(1, Ordering::Release);
             self.keep_sync_failure(error.clone());
         }
         self.region().check_intact().and(result)
@@ -134,6 +138,13 @@ impl Store {
             none => none.insert(self.open_checkpoint(path)?),
         };
         let _alone = sys::Alone::on(checkpoint.file()).map_err(io)?;
+        let failures = region.header().sync_failures.load(Ordering::Acquire);
+        if progress.failures != failures {
+            // On the disk before anything is written over what was there before it.
+            checkpoint.rewrite().map_err(io)?;
+            checkpoint.file().sync_data().map_err(io)?;
+            progress.failures = failures;
+        }
         let last = checkpoint.summary().map_err(io)?;
         let end = region.journal_end();
         // Taken until it is done: after a failure everything is looked at again.

@@ -113,6 +113,7 @@ impl Store {
         }
         header.followers.store(0, Ordering::Relaxed);
         header.sweeper.store(0, Ordering::Relaxed);
+        header.sync_failures.store(0, Ordering::Relaxed);
         if let Some(summary) = &summary {
             header.eviction.store(summary.eviction, Ordering::Relaxed);
             header.births.fetch_max(summary.births, Ordering::Relaxed);
