@@ -72,6 +72,15 @@ install_c_tools() {
   ((${#missing[@]} == 0)) || die "these Debian packages are missing: install them first: ${missing[*]}"
 }
 
+# What the tests of all runtimes on one store run.
+build_peers() {
+  local release=$CARGO_TARGET_DIR/release
+  build_rust --package splinter-bus --example interop_peer
+  build_rust --package splinter-bus-cli
+  cc -std=c17 -O2 -Wall -Wextra -I "$root/rust/ffi" -o "$release/interop_peer_c" \
+    "$root/tests/interop/peer.c" "$library" "-Wl,-rpath,$release" || die "the peer in C was not built"
+}
+
 build_c() {
   install_c_tools
   "$root/scripts/lib/c_libraries.sh" "$c_libraries" || die "the C libraries were not built"

@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { ERROR_NUMBERS } from "../../ts/errors.ts";
 import { isUniform, PATIENCE_MS } from "../../ts/tests/suite.ts";
-import { errorOf, Peer, Peers, RUNTIMES, Shared } from "./peers.ts";
+import { errorOf, Peer, Peers, type RuntimeName, RUNTIMES, Shared } from "./peers.ts";
 
 /** How many processes of each runtime are killed. */
 const KILLS = Number(process.env.SPLINTER_INTEROP_KILLS ?? 24);
@@ -105,3 +105,51 @@ for (const runtime of RUNTIMES) {
     assert.ok(epoch !== null && last !== null && last > epoch);
   }, 2 * PATIENCE_MS);
 }
+
+test("Processes of all runtimes that write at once and are killed at random leave whole values to all", async () => {
+  await using store = await Shared.make(peers, { slots: 4, max_value_bytes: 20_000 });
+  await peers.all[0].set("stay", "");
+  const rust = peers.of("rust");
+  const repairs = async () => BigInt(await rust.ask<string>("repairs"));
+  const repairsBefore = await repairs();
+  const start = async (runtime: RuntimeName) => {
+    const peer = new Peer(runtime);
+    await peer.open(store.opening);
+    return { peer, death: assert.rejects(peer.ask("hammer_more"), /died before/) };
+  };
+  const writers = await Promise.all(RUNTIMES.map(start));
+  try {
+    let count = 0n;
+    for (let kill = 0; kill < KILLS; kill++) {
+      const changes = 2 + kill % 10;
+      const seen = await Promise.all(peers.all.map((peer) => peer.ask("inspect", { changes })));
+      assert.deepEqual(seen, peers.all.map(() => ({ bad: 0, changes })));
+      const { peer, death } = writers[kill % writers.length];
+      await peer.kill();
+      await death;
+      for (const reader of peers.all) {
+        const counted = await reader.get("count");
+        assert.ok(counted !== null && counted.length === 8 && counted.readBigUInt64LE() >= count);
+        count = counted.readBigUInt64LE();
+        assert.ok((await reader.get("log"))?.every((byte) => byte === 7) !== false);
+      }
+      writers[kill % writers.length] = await start(peer.name);
+    }
+    assert.ok(count > 0n);
+    const repaired = await repairs() - repairsBefore;
+    assert.ok(repaired > 0n, "no kill met a write");
+    console.log(`tried: ${KILLS} kills of one of several writers`);
+    console.log(`tried: ${repaired} kills in a lock`);
+  } finally {
+    for (const { peer, death } of writers) {
+      await peer.kill();
+      await death;
+    }
+  }
+  // Nothing is left locked or half done.
+  for (const peer of peers.all) {
+    for (const key of ["stay", "come", "count", "log"]) await peer.set(key, uniform(9));
+  }
+  assert.equal((await peers.agree((peer) => peer.keys())).length, 4);
+  assert.equal((await peers.agree((peer) => peer.header())).parse_failures, "0");
+}, 4 * PATIENCE_MS + KILLS * 2000);

@@ -20,6 +20,9 @@
 /* The longest that a job without an end goes on, in case that nobody is left to end it. */
 enum { PATIENCE_MS = 30000 };
 
+/* The byte that is put behind "log". */
+enum { LOGGED = 7 };
+
 static const char DIGITS[] = "0123456789abcdef";
 
 /* Where the result goes before it is known whether there is one. */
@@ -217,8 +220,20 @@ static int32_t header(void) {
 static const struct bytes stay = {(uint8_t *)"stay", 4};
 static const struct bytes come = {(uint8_t *)"come", 4};
 
-/* Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes and goes. */
-static int32_t hammer(void) {
+/* Adds to a number, and puts a byte behind a value that begins anew when it is full. */
+static int32_t count_and_log(void) {
+    static const struct bytes count = {(uint8_t *)"count", 5};
+    static const struct bytes log = {(uint8_t *)"log", 3};
+    static const uint8_t logged = LOGGED;
+    uint64_t sum;
+    int32_t result = spl_apply(store, count.at, count.len, SPL_ADD, 1, &sum);
+    if (result < 0) return result;
+    result = spl_append(store, log.at, log.len, &logged, 1);
+    return result == SPL_VALUE_TOO_LARGE ? spl_set(store, log.at, log.len, &logged, 0) : result;
+}
+
+/* Changes two keys as fast as it can, and more, until it is killed: "stay" always has a value, "come" comes and goes. */
+static int32_t hammer(int32_t (*more)(void)) {
     uint8_t *values[16];
     uint32_t lengths[16];
     for (uint32_t i = 0; i < 16; i++) {
@@ -232,6 +247,7 @@ static int32_t hammer(void) {
         result = spl_set(store, stay.at, stay.len, values[i], lengths[i]);
         if (result >= 0) result = spl_set(store, come.at, come.len, values[i], lengths[i]);
         if (result >= 0) result = spl_unset(store, come.at, come.len);
+        if (result >= 0 && more) result = more();
     }
     return result;
 }
@@ -471,7 +487,9 @@ static int32_t use_store(const char *command, struct bytes key, struct bytes val
     } else if (is(command, "op", "set_auto_vacuum")) {
         result = spl_set_auto_vacuum(store, is(command, "on", "true"));
     } else if (is(command, "op", "hammer")) {
-        result = hammer();
+        result = hammer(NULL);
+    } else if (is(command, "op", "hammer_more")) {
+        result = hammer(count_and_log);
     } else {
         give_up("there is no such operation");
     }

@@ -12,6 +12,8 @@ use splinter::{Change, Error, OpenOptions, Operation, Outcome, Result, SetOption
 
 /// The longest that a job without an end goes on, in case that nobody is left to end it.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The byte that is put behind "log".
+const LOGGED: u8 = 7;
 
 fn main() {
     let mut peer = Peer { store: None };
@@ -171,7 +173,8 @@ fn use_store(store: &Store, command: &Command) -> Result<Value> {
             try_lock(store, Duration::from_millis(ttl_ms.into()))
                 .map(|epoch| json!(epoch.is_some()))
         }
-        "hammer" => hammer(store).map(done),
+        "hammer" => hammer(store, || Ok(())).map(done),
+        "hammer_more" => hammer(store, || count_and_log(store)).map(done),
         "inspect" => inspect(store, command.number("changes").unwrap_or(1) as usize),
         "churn" => churn(store, command.number("changes").unwrap_or(0)).map(done),
         "follow" => {
@@ -260,9 +263,9 @@ fn with_lock(store: &Store, mut body: impl FnMut() -> Result<()>) -> Result<()> 
     }
 }
 
-/// Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes
+/// Changes two keys as fast as it can, and more, until it is killed: "stay" always has a value, "come" comes
 /// and goes.
-fn hammer(store: &Store) -> Result<()> {
+fn hammer(store: &Store, more: impl Fn() -> Result<()>) -> Result<()> {
     let max_bytes = store.geometry().max_value_bytes() as usize;
     let values: Vec<Vec<u8>> = (0..16)
         .map(|i| 1 + i * 6007 % max_bytes)
@@ -274,9 +277,19 @@ fn hammer(store: &Store) -> Result<()> {
             store.set("stay", value)?;
             store.set("come", value)?;
             store.unset("come")?;
+            more()?;
         }
     }
     Ok(())
+}
+
+/// Adds to a number, and puts a byte behind a value that begins anew when it is full.
+fn count_and_log(store: &Store) -> Result<()> {
+    store.apply("count", Operation::Add(1_u64))?;
+    match store.append("log", [LOGGED]) {
+        Err(Error::ValueTooLarge { .. }) => store.set("log", "").map(drop),
+        appended => appended.map(drop),
+    }
 }
 
 /// Reads what another hammers, until "stay" was seen in so many states.

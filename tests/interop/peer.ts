@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { SplinterError } from "../../ts/errors.ts";
+import { SplinterError, ValueTooLargeError } from "../../ts/errors.ts";
 import type { SplinterConstructor } from "../../ts/splinter.ts";
 import type { Store } from "../../ts/store.ts";
 import { isUniform, PATIENCE_MS } from "../../ts/tests/suite.ts";
@@ -16,6 +16,9 @@ import type { SplinterOptions } from "../../ts/types.ts";
 import { follow } from "./follower.ts";
 
 type Command = Record<string, string>;
+
+/** The byte that is put behind "log". */
+const LOGGED = 7;
 
 const [module] = process.argv.slice(2);
 const { Splinter }: { Splinter: SplinterConstructor } = await import(module);
@@ -137,7 +140,9 @@ function use(store: Store, command: Command): unknown {
     case "lock":
       return store.set("lock", "", { ifAbsent: true, ttlMs: Number(command.ttl_ms) }).ok;
     case "hammer":
-      return hammer(store);
+      return hammer(store, () => {});
+    case "hammer_more":
+      return hammer(store, () => countAndLog(store));
     case "inspect":
       return inspect(store, Number(command.changes));
     case "follow":
@@ -180,8 +185,8 @@ function withLock(store: Store, body: () => void): void {
   }
 }
 
-/** Changes two keys as fast as it can, until it is killed: "stay" always has a value, "come" comes and goes. */
-function hammer(store: Store): null {
+/** Changes two keys as fast as it can, and more, until it is killed: "stay" always has a value, "come" comes and goes. */
+function hammer(store: Store, more: () => void): null {
   const { max_val_sz } = store.getBusHeaderSnapshot();
   const values = Array.from({ length: 16 }, (_, i) => 1 + i * 6007 % max_val_sz)
     .map((length) => new Uint8Array(length).fill(length));
@@ -190,9 +195,21 @@ function hammer(store: Store): null {
       store.set("stay", value);
       store.set("come", value);
       store.unset("come");
+      more();
     }
   }
   return null;
+}
+
+/** Adds to a number, and puts a byte behind a value that begins anew when it is full. */
+function countAndLog(store: Store): void {
+  store.add("count", 1);
+  try {
+    store.append("log", Uint8Array.of(LOGGED));
+  } catch (error) {
+    if (!(error instanceof ValueTooLargeError)) throw error;
+    store.set("log", new Uint8Array(0));
+  }
 }
 
 /** Reads what another hammers, until "stay" was seen in so many states. */
