@@ -177,18 +177,43 @@ fn those_who_insert_and_delete_one_key_leave_it_there_once_or_not_at_all() {
     });
 }
 
+#[test]
+fn the_epochs_of_a_key_grow_wherever_it_comes_again() {
+    let stage = Stage::new(options(), 3, |stores| {
+        for number in 0..5 {
+            stores[0].set("k", value(number)).unwrap();
+        }
+    });
+    explore(stage, move || {
+        let coming_and_going = spawn(move || {
+            let before = stage.store(0).set("k", value(5)).unwrap();
+            stage.store(0).unset("k").unwrap().expect("it was there");
+            assert!(stage.store(0).set("k", value(6)).unwrap() > before);
+        });
+        // May get the slot that the key had.
+        let neighbour = spawn(move || assert!(stage.store(1).set("x", value(1)).is_ok()));
+        let reader = spawn(move || {
+            let seen: Vec<_> = (0..3).filter_map(|_| stage.store(2).epoch("k").unwrap()).collect();
+            assert!(seen.is_sorted(), "{seen:?}");
+        });
+        join_all([coming_and_going, neighbour, reader]);
+        stage.finish();
+        stage.assert_clean();
+    });
+}
+
 /// A stage with keys that begin at one chunk and fill it, so that others of them go on to the next; and the keys.
 fn crowded() -> (&'static Stage, Vec<String>) {
     let mut keys = Vec::new();
-    let stage = Stage::new(options().slots(CHUNK_CELLS as u32 + 3), 4, |stores| {
+    let stage = Stage::new(options().slots(CHUNK_CELLS as u32 + 5), 4, |stores| {
         let region = stores[0].region();
         let home = |key: &String| region.home(region.hash(key.as_bytes()));
         let mut names = (0..).map(|i: u32| i.to_string());
         let first = names.next().expect("there is no end to them");
-        let others = names.filter(|name| home(name) == home(&first)).take(CHUNK_CELLS + 2);
+        let others = names.filter(|name| home(name) == home(&first)).take(CHUNK_CELLS + 3);
         keys = others.collect();
         keys.insert(0, first);
-        for key in &keys[..=CHUNK_CELLS] {
+        for key in &keys[..CHUNK_CELLS + 2] {
             stores[0].set(key, value(1)).unwrap();
         }
     });
@@ -197,30 +222,32 @@ fn crowded() -> (&'static Stage, Vec<String>) {
 
 #[test]
 fn a_delete_never_hides_another_key_of_the_same_chunk() {
+    const DELETED: [usize; 2] = [CHUNK_CELLS - 1, CHUNK_CELLS + 1];
     let (stage, keys) = crowded();
     let keys = Arc::new(keys);
     explore(stage, move || {
         let inserters = [1, 2].map(|i| {
             let keys = keys.clone();
             spawn(move || {
-                stage.store(i).set(&keys[CHUNK_CELLS + i], value(1)).unwrap();
+                stage.store(i).set(&keys[CHUNK_CELLS + 1 + i], value(1)).unwrap();
                 stage
                     .store(i)
-                    .get_vec(&keys[CHUNK_CELLS + i])
+                    .get_vec(&keys[CHUNK_CELLS + 1 + i])
                     .unwrap()
                     .expect("it was just inserted");
             })
         });
         let its_keys = keys.clone();
         let deleter = spawn(move || {
-            for key in &its_keys[..2] {
-                stage.store(0).unset(key).unwrap().expect("it was there");
+            // The last one in the chunk, and one that went on to the next.
+            for key in DELETED {
+                stage.store(0).unset(&its_keys[key]).unwrap().expect("it was there");
             }
         });
         let its_keys = keys.clone();
         let reader = spawn(move || {
             for _ in 0..2 {
-                for key in [&its_keys[CHUNK_CELLS], &its_keys[CHUNK_CELLS - 1]] {
+                for key in [&its_keys[CHUNK_CELLS], &its_keys[0]] {
                     assert!(stage.store(3).get_vec(key).unwrap().is_some(), "a key is hidden");
                 }
             }
@@ -229,10 +256,46 @@ fn a_delete_never_hides_another_key_of_the_same_chunk() {
         join_all([deleter, reader]);
         stage.finish();
         for (i, key) in keys.iter().enumerate() {
-            assert_eq!(stage.store(0).contains(key).unwrap(), i >= 2);
+            assert_eq!(stage.store(0).contains(key).unwrap(), !DELETED.contains(&i));
         }
         let region = stage.store(0).region();
         assert_eq!(region.header().recount.load(Ordering::Relaxed), 0);
+        stage.assert_clean();
+    });
+}
+
+#[test]
+fn keys_of_two_chunks_that_meet_in_one_do_not_hide_each_other() {
+    let (mut passing, mut coming) = (String::new(), String::new());
+    let stage = Stage::new(options().slots(2 * CHUNK_CELLS as u32 + 6), 2, |stores| {
+        let region = stores[0].region();
+        let keys_of = |chunk: usize| {
+            let names = (0..).map(|i: u32| i.to_string());
+            let names = names.filter(|name| region.home(region.hash(name.as_bytes())) == chunk);
+            names.take(CHUNK_CELLS + 1).collect::<Vec<_>>()
+        };
+        let [first, second] = [0, 1].map(keys_of);
+        for key in first[..CHUNK_CELLS].iter().chain(&second[..CHUNK_CELLS]) {
+            stores[0].set(key, value(1)).unwrap();
+        }
+        // This one passes over both, and then there is room in the second again.
+        passing = first[CHUNK_CELLS].clone();
+        coming = second[CHUNK_CELLS].clone();
+        stores[0].set(&passing, value(1)).unwrap();
+        stores[0].unset(&second[CHUNK_CELLS - 1]).unwrap();
+    });
+    explore(stage, move || {
+        let its_key = passing.clone();
+        let (gate, deleter) = spawn_stopping(thread_rng().gen_range(1..3 * ACCESSES), move || {
+            stage.store(0).unset(its_key).unwrap().expect("it was there");
+        });
+        gate.await_reached();
+        stage.store(1).set(&coming, value(1)).unwrap();
+        gate.open();
+        join(deleter);
+        stage.finish();
+        assert!(stage.store(0).contains(&coming).unwrap(), "a key is hidden");
+        assert!(!stage.store(0).contains(&passing).unwrap());
         stage.assert_clean();
     });
 }
@@ -571,10 +634,21 @@ fn everybody_who_comes_has_a_place_of_his_own_and_nobody_alive_seems_dead() {
             }
         });
         let janitor = stage.writer(3).me;
+        let gravediggers = [3, 4].map(|handle| {
+            spawn(move || {
+                let region = stage.store(handle).region();
+                for dead in region.dead_handles(stage.writer(handle).me) {
+                    region.bury(&dead);
+                }
+            })
+        });
         let comers = [1, 2].map(|handle| {
             spawn(move || {
                 let region = stage.store(handle).region();
                 let mut tokens = Vec::new();
+                for _ in 0..thread_rng().gen_range(0..20) {
+                    super::yield_now();
+                }
                 let from_the_dead = handle == 1;
                 for turn in 0..2 {
                     let mine = region.try_attach(from_the_dead).unwrap().expect("there is room");
@@ -587,14 +661,6 @@ fn everybody_who_comes_has_a_place_of_his_own_and_nobody_alive_seems_dead() {
                 }
                 assert!(!stage.store(4).region().is_dead(janitor, tokens[1]));
                 tokens
-            })
-        });
-        let gravediggers = [3, 4].map(|handle| {
-            spawn(move || {
-                let region = stage.store(handle).region();
-                for dead in region.dead_handles(stage.writer(handle).me) {
-                    region.bury(&dead);
-                }
             })
         });
         let tokens: Vec<Vec<_>> = comers.map(join).into();
