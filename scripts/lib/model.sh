@@ -11,10 +11,11 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 need cargo "Rust (rustup, or Debian's package \"cargo\")"
 
-# Plays all scenarios of one checker on the sources in a directory.
-model() { # CHECKER DIRECTORY
+# Plays all scenarios of one checker on the sources in a directory. Cargo does not tell one copy of them from another, so each
+# directory needs a target of its own.
+model() { # CHECKER DIRECTORY TARGET
   cd -- "$2/rust" && RUSTFLAGS="--cfg $1" cargo test --locked --quiet --package splinter-bus --lib \
-    --target-dir "$CARGO_TARGET_DIR/$1" machine:: -- --nocapture
+    --target-dir "$3/$1" machine:: -- --nocapture
 }
 
 # Sourced for the function alone.
@@ -22,5 +23,5 @@ model() { # CHECKER DIRECTORY
 
 for checker in shuttle loom; do
   step "Model checker: $checker"
-  (model "$checker" "$root")
+  (model "$checker" "$root" "$CARGO_TARGET_DIR")
 done

@@ -24,7 +24,7 @@ for patch in "${patches[@]}"; do
   checker=$(sed -n 's/^Found by: //p' "$patch")
   log=$copy/log
   patch --quiet --strip=1 --directory="$copy" <"$patch" || die "the bug \"$name\" cannot be planted any more: mend its patch"
-  if (model "$checker" "$copy") >"$log" 2>&1; then
+  if (model "$checker" "$copy" "$CARGO_TARGET_DIR/planted") >"$log" 2>&1; then
     printf 'missed: %s\n' "$name"
   elif grep -q '^test result: FAILED' "$log"; then
     found=$((found + 1))
