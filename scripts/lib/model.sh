@@ -14,7 +14,7 @@ need cargo "Rust (rustup, or Debian's package \"cargo\")"
 # Plays all scenarios of one checker on the sources in a directory. Cargo does not tell one copy of them from another, so each
 # directory needs a target of its own.
 model() { # CHECKER DIRECTORY TARGET
-  cd -- "$2/rust" && RUSTFLAGS="--cfg $1" cargo test --locked --quiet --package splinter-bus --lib \
+  cd -- "$2/rust" && RUSTFLAGS="--cfg $1" cargo test --locked --package splinter-bus --lib \
     --target-dir "$3/$1" machine:: -- --nocapture
 }
 
