@@ -184,8 +184,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Waits for the stripe of a chunk of the index. A dead owner's stripe is taken over at once, for there is nothing to
-    /// finish but counts that may be too high, which is noted for the janitor.
+    /// Waits for the stripe of a chunk of the index. A dead owner's stripe is taken over at once, with the slots that he held
+    /// under it; that counts may be too high is noted for the janitor.
     pub(crate) fn lock_stripe(&self, chunk: usize) -> Result<()> {
         let lock = &self.region.stripe(chunk).lock;
         let mut backoff = Backoff::new(self.patience);
@@ -196,6 +196,7 @@ impl Writer<'_> {
                     // Noted first: after a death between the two the note only costs a recount.
                     self.region.header().recount.store(1, Ordering::Relaxed);
                     if self.take_over(lock, owner) {
+                        self.settle_under(chunk, owner);
                         return Ok(());
                     }
                 }

@@ -29,11 +29,35 @@ impl Writer<'_> {
         }
         self.unlock_stripe(home);
         if taken {
-            region.wake_pollers(slot);
-            region.wake_expectant(hash);
-            region.wake_followers();
+            self.wake_all(slot, hash);
         }
         Ok(())
+    }
+
+    /// Repairs what the dead owner of a stripe, which was just taken over from him, had begun in a slot under it.
+    ///
+    /// He may have taken a key out of the index and not told so: it must not be inserted again before.
+    pub(crate) fn settle_under(&self, stripe: usize, owner: Token) {
+        let region = self.region;
+        for slot in region.slot_indices() {
+            let lock = &region.slot(slot).lock;
+            if lock.load(Ordering::Relaxed) != owner.bits() {
+                continue;
+            }
+            // As in a rescue.
+            let hash = region.attributes(slot).hash.load(Ordering::Acquire);
+            if region.home(hash) % STRIPES == stripe % STRIPES && self.take_over(lock, owner) {
+                self.settle(slot, hash);
+                self.wake_all(slot, hash);
+            }
+        }
+    }
+
+    /// Wakes whoever sleeps for anything that may have become of a slot.
+    fn wake_all(&self, slot: SlotIndex, hash: u64) {
+        self.region.wake_pollers(slot);
+        self.region.wake_expectant(hash);
+        self.region.wake_followers();
     }
 
     /// Brings a slot to rest and unlocks it. The caller took its lock, from the dead as a rule, and holds the stripe of its

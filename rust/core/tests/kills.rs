@@ -714,7 +714,11 @@ impl<'a> Scene<'a> {
                 assert_eq!(event.value.as_ref(), is_there.map(|key| &key.1), "{what}: a watch");
             }
         }
-        self.go_on(what);
+        self.go_on(what, || {
+            if matches!(next, Next::Writer) {
+                self.assert_told_in_order(&possible, &mut changes, what);
+            }
+        });
         store.purge().unwrap();
         store.sweep().unwrap();
         let report = store.check().unwrap();
@@ -756,15 +760,9 @@ impl<'a> Scene<'a> {
         let mut heard = before;
         heard.extend(told(changes));
         heard.dedup();
-        let expected = |n: usize| -> Vec<(&str, String)> {
-            let steps = steps[..n].iter();
-            steps
-                .flat_map(|(_, told)| told.iter().map(|(kind, key)| (*kind, key.to_string())))
-                .collect()
-        };
         let is_right = |n: &usize| {
-            expected(*n) == heard
-                || steps.get(*n).is_some_and(|step| step.1[0].0 == "attributes") && expected(*n + 1) == heard
+            self.expected(*n) == heard
+                || steps.get(*n).is_some_and(|step| step.1[0].0 == "attributes") && self.expected(*n + 1) == heard
         };
         assert!(
             possible.iter().any(is_right),
@@ -780,6 +778,27 @@ impl<'a> Scene<'a> {
         if self.sterile {
             self.assert_nothing_is_left(seen, what);
         }
+    }
+
+    /// What the first steps are to tell.
+    fn expected(&self, steps: usize) -> Vec<(&'static str, String)> {
+        let steps = self.operation.steps[..steps].iter();
+        steps
+            .flat_map(|(_, told)| told.iter().map(|(kind, key)| (*kind, key.to_string())))
+            .collect()
+    }
+
+    /// Of "k" the feed has told what the dead did before what the next writer did, whether he met what was left or not.
+    fn assert_told_in_order(&self, possible: &[usize], changes: &mut Changes<'_>, what: &str) {
+        let of_k = |mut all: Vec<(&'static str, String)>| {
+            all.retain(|(_, key)| key == "k");
+            all
+        };
+        let heard = of_k(told(changes));
+        assert!(
+            possible.iter().any(|n| heard.starts_with(&of_k(self.expected(*n)))),
+            "{what}: of {possible:?} the feed told {heard:?}"
+        );
     }
 
     /// No sweep is kept from looking by a deadline that is told too late.
@@ -841,15 +860,19 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The next ones go on, whatever lies in the other buffer.
-    fn go_on(&self, what: &str) {
+    /// The next ones go on, whatever lies in the other buffer. `begun` is called after the first of them.
+    fn go_on(&self, what: &str, begun: impl FnOnce()) {
         let store = self.store;
         let value = store.get_vec("k").unwrap().unwrap_or_default();
         let mut whole = value.clone();
+        let mut begun = Some(begun);
         for suffix in [".", "..", "..."] {
             whole.extend(suffix.bytes());
             assert_eq!(store.append("k", suffix).unwrap(), whole.len(), "{what}");
             assert_eq!(store.get_vec("k").unwrap().as_ref(), Some(&whole), "{what}");
+            if let Some(begun) = begun.take() {
+                begun();
+            }
         }
         store.set("k", LONG_NEW).unwrap();
         assert_eq!(self.reader.get_vec("k").unwrap().unwrap(), LONG_NEW, "{what}");
