@@ -252,3 +252,45 @@ impl Region {
             .any(|position| self.journal_entry(position).load(Ordering::Relaxed) == wanted | self.lap(position))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::OpenOptions;
+
+    #[test]
+    fn an_entry_gives_back_what_was_logged() {
+        let store = OpenOptions::new().slots(8).anonymous().unwrap();
+        let region = store.region();
+        for (slot, kind) in region.slot_indices().zip((1..).map_while(Change::from_number)) {
+            for sequence in [1, 5, SEQUENCE_MASK - 1, SEQUENCE_MASK, SEQUENCE_MASK + 7, u64::MAX >> 3] {
+                for lap in [1, LAP_MASK] {
+                    let found = region.journal_entry_of(entry(slot, kind, sequence) | lap).unwrap();
+                    assert_eq!((found.slot, found.kind), (slot, kind));
+                    assert!(found.is_of(sequence) && !found.is_of(sequence + 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_whole_sequence_of_an_entry_is_told_by_one_that_is_not_far() {
+        const FAR: u64 = 1 << (SEQUENCE_BITS - 1);
+        let store = OpenOptions::new().slots(1).anonymous().unwrap();
+        let slot = store.region().slot_index(0).unwrap();
+        for of in [3 * FAR, 4 * FAR - 1, 4 * FAR, 4 * FAR + 1, 7 * FAR + 12_345] {
+            let entry = store
+                .region()
+                .journal_entry_of(entry(slot, Change::Update, of))
+                .unwrap();
+            for distance in [0, 1, 2, 1000, FAR - 1] {
+                assert_eq!(entry.sequence_near(of + distance), of);
+                assert_eq!(entry.sequence_near(of - distance), of);
+                assert_eq!(entry.sequence_until(of + distance), of);
+                assert_eq!(entry.sequence_until(of + FAR + distance), of);
+            }
+            assert_eq!(entry.sequence_until(of - 1), of - 2 * FAR);
+        }
+    }
+}

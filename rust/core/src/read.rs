@@ -323,3 +323,131 @@ fn unexpired<T>(view: &View<'_>, take: &mut impl FnMut(&View<'_>) -> Result<T>) 
     }
     take(view).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::OpenOptions;
+
+    /// The key's slot, a writer that does not wait for locks, and where another handle finds the store.
+    fn scene() -> (SlotIndex, Store, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = OpenOptions::new().slots(4).lock_timeout(Duration::ZERO);
+        let writer = options.create(directory.path().join("s")).unwrap();
+        writer.set("k", "first").unwrap();
+        let (slot, _) = writer.region().locate(&writer.target(b"k")).unwrap();
+        (slot, writer, directory)
+    }
+
+    /// Takes the value, and writes twice to the key meanwhile, so that what was taken is never believed. Returns whether the
+    /// writer was kept out.
+    fn overtaken(writer: &Store, view: &View<'_>, value: &mut Vec<u8>) -> bool {
+        view.copy_to_vec(value).unwrap();
+        let written = [1, 2].map(|step| writer.set("k", [value[0].wrapping_add(step)]));
+        let is_kept_out = written.iter().all(|written| matches!(written, Err(Error::Busy { .. })));
+        assert!(is_kept_out || written.iter().all(Result::is_ok), "{written:?}");
+        is_kept_out
+    }
+
+    type Look<'a> = &'a mut dyn FnMut(&View<'_>) -> Result<()>;
+
+    /// The two ways to a slot.
+    fn reads(reader: &Store, slot: SlotIndex) -> [impl Fn(Look<'_>) -> Result<Option<()>>; 2] {
+        [true, false].map(|by_key| {
+            move |look: Look<'_>| {
+                if by_key {
+                    reader.read(&reader.target(b"k"), look)
+                } else {
+                    reader.read_slot(slot, look)
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn a_reader_whom_writers_overtake_again_and_again_keeps_them_out_for_a_moment() {
+        let (slot, writer, directory) = scene();
+        let reader = Store::open(directory.path().join("s")).unwrap();
+        for read in reads(&reader, slot) {
+            let (mut value, mut is_kept_out, mut looks) = (Vec::new(), false, 0);
+            let found = read(&mut |view| {
+                looks += 1;
+                is_kept_out = overtaken(&writer, view, &mut value);
+                Ok(())
+            });
+            assert_eq!(found.unwrap(), Some(()));
+            assert!(is_kept_out && looks > 1, "{looks} looks");
+            assert_eq!(writer.get_vec("k").unwrap().unwrap(), value);
+            writer.set("k", "second").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reader_that_panics_lets_writers_in_again() {
+        let (slot, writer, directory) = scene();
+        let reader = Store::open(directory.path().join("s")).unwrap();
+        for read in reads(&reader, slot) {
+            let mut value = Vec::new();
+            let look = || {
+                read(&mut |view| {
+                    assert!(!overtaken(&writer, view, &mut value), "kept out");
+                    Ok(())
+                })
+            };
+            assert!(catch_unwind(AssertUnwindSafe(look)).is_err());
+            writer.set("k", "second").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_reader_that_must_not_lock_goes_on_until_a_look_is_whole_or_patience_ends() {
+        let (slot, writer, directory) = scene();
+        let options = OpenOptions::new()
+            .read_only(true)
+            .lock_timeout(Duration::from_millis(50));
+        let reader = options.open(directory.path().join("s")).unwrap();
+        for read in reads(&reader, slot) {
+            let (mut value, mut looks) = (Vec::new(), 0);
+            let found = read(&mut |view| {
+                looks += 1;
+                if looks <= 2 * OPTIMISTIC_READS {
+                    assert!(!overtaken(&writer, view, &mut value));
+                } else {
+                    view.copy_to_vec(&mut value)?;
+                }
+                Ok(())
+            });
+            assert_eq!((found.unwrap(), looks), (Some(()), 2 * OPTIMISTIC_READS + 1));
+            assert_eq!(writer.get_vec("k").unwrap().unwrap(), value);
+            let busy = read(&mut |view| {
+                assert!(!overtaken(&writer, view, &mut value));
+                Ok(())
+            });
+            assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_left_its_slot_while_it_was_read_is_not_there() {
+        let (slot, writer, directory) = scene();
+        let options = [OpenOptions::new(), OpenOptions::new().read_only(true)];
+        for reader in options.map(|options| options.open(directory.path().join("s")).unwrap()) {
+            let mut looks = 0;
+            let found = reader.read_slot(slot, |view| {
+                looks += 1;
+                writer.unset("k").unwrap();
+                if looks < OPTIMISTIC_READS {
+                    writer.set("k", "again").unwrap();
+                }
+                Ok(view.value_bytes)
+            });
+            assert_eq!((found.unwrap(), looks), (None, OPTIMISTIC_READS));
+            writer.set("k", "again").unwrap();
+        }
+    }
+}

@@ -260,10 +260,42 @@ mod tests {
     }
 
     #[test]
-    fn lengths_fit_their_descriptor() {
+    fn a_descriptor_keeps_each_of_its_parts_apart() {
         for dirty in [false, true] {
             let d = Descriptor::new(1 << 30, 1024, dirty);
             assert_eq!((d.value_bytes(), d.key_bytes(), d.is_dirty()), (1 << 30, 1024, dirty));
+        }
+        type Flag = (fn(Descriptor) -> bool, fn(Descriptor, bool) -> Descriptor);
+        let flags: [Flag; 5] = [
+            (Descriptor::is_dirty, Descriptor::with_dirty),
+            (Descriptor::is_timed, Descriptor::with_timed),
+            (Descriptor::is_appended, Descriptor::with_appended),
+            (Descriptor::is_pinned, Descriptor::with_pinned),
+            (Descriptor::is_checked, Descriptor::with_checked),
+        ];
+        let told = |d: Descriptor| {
+            (
+                d.value_bytes(),
+                d.key_bytes(),
+                d.value_type(),
+                flags.map(|(is, _)| is(d)),
+            )
+        };
+        for all in [false, true] {
+            let mut d = Descriptor::new(1 << 30, 1024, all).with_type(0xa5);
+            for (_, with) in flags {
+                d = with(d, all);
+            }
+            assert_eq!(told(d), (1 << 30, 1024, 0xa5, [all; 5]));
+            for (i, (_, with)) in flags.into_iter().enumerate() {
+                let mut others = [all; 5];
+                others[i] = !all;
+                assert_eq!(told(with(d, !all)), (1 << 30, 1024, 0xa5, others));
+                assert_eq!(with(with(d, !all), all), d);
+                assert_eq!(with(d, all), d);
+            }
+            assert_eq!(told(d.with_type(0x5a)), (1 << 30, 1024, 0x5a, [all; 5]));
+            assert_eq!(told(d.with_key_bytes(3)), (1 << 30, 3, 0xa5, [all; 5]));
         }
     }
 }
