@@ -527,7 +527,14 @@ impl Region {
     pub(crate) fn reserve_anew(&self, slot: SlotIndex) -> Result<()> {
         let (word, bit) = self.reserved_bit(slot);
         word.fetch_and(!bit, Ordering::Relaxed);
-        self.reserve(slot)
+        match self.reserve(slot) {
+            Err(Error::Io { errno, .. }) if errno == libc::EOPNOTSUPP => {
+                // A file system that cannot reserve: all was written at the creation, and synced before the first checkpoint.
+                word.fetch_or(bit, Ordering::Relaxed);
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     fn reserved_bit(&self, slot: SlotIndex) -> (&AtomicU64, u64) {
