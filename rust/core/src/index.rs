@@ -319,6 +319,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_passed_over_the_end_of_the_index_are_counted() {
+        let mut passed = 0;
+        for _ in 0..100 {
+            let store = OpenOptions::new().slots(24).anonymous().unwrap();
+            for i in 0..24 {
+                store.set(i.to_string(), "").unwrap();
+            }
+            let region = store.region();
+            let counts: Vec<u64> = (0..region.chunks())
+                .map(|at| region.chunk(at).tags[1].load(Ordering::Relaxed) >> OVERFLOW_SHIFT)
+                .collect();
+            assert_eq!(region.exact_counts(), counts);
+            passed += counts[region.chunks() - 1];
+        }
+        assert!(passed > 0);
+    }
+
+    #[test]
     fn exactly_the_equal_tags_are_marked() {
         for tag in 1..=255_u64 {
             for cell in 0..CHUNK_CELLS {

@@ -260,6 +260,23 @@ mod tests {
     }
 
     #[test]
+    fn a_state_keeps_each_of_its_parts_apart() {
+        for (live, wiped) in [(false, false), (false, true), (true, false), (true, true)] {
+            let told = |ctl: Ctl| (ctl.sequence(), ctl.is_live(), ctl.is_wiped(), ctl.is_being_written());
+            let ctl = Ctl::published(7, live, wiped);
+            assert_eq!((told(ctl), ctl.epoch()), ((7, live, wiped, false), 14));
+            let writing = ctl.being_written();
+            assert_eq!((told(writing), writing.epoch()), ((7, live, wiped, true), 15));
+            assert_eq!(
+                (writing.being_written(), writing.settled(), ctl.settled()),
+                (writing, ctl, ctl)
+            );
+            assert_eq!(told(ctl.wiped()), (7, live, true, false));
+            assert_eq!(ctl.wiped().wiped(), ctl.wiped());
+        }
+    }
+
+    #[test]
     fn a_descriptor_keeps_each_of_its_parts_apart() {
         for dirty in [false, true] {
             let d = Descriptor::new(1 << 30, 1024, dirty);

@@ -293,6 +293,42 @@ fn who_only_reads_has_nothing_to_commit() {
 }
 
 #[test]
+fn what_lies_in_place_of_the_checkpoint_makes_room_for_it() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    let store = options().create(&path).unwrap();
+    store.set("a", "1").unwrap();
+    for bytes in [0, 10, 100_000] {
+        std::fs::write(checkpoint_of(&path), vec![0x5a; bytes]).unwrap();
+        let store = options().open(&path).unwrap();
+        store.sync().unwrap();
+        assert!(has(&recovered(&path, directory.path()), "a", "1"), "{bytes}");
+    }
+}
+
+#[test]
+fn a_recovery_leaves_the_flags_and_counts_the_keys() {
+    let directory = directory();
+    let path = directory.path().join("store");
+    for sterile in [true, false] {
+        let store = options().auto_vacuum(sterile).create(&path).unwrap();
+        store.sync().unwrap();
+        for key in ["a", "b", "c"] {
+            store.set(key, "1").unwrap();
+        }
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&[0x5a; 16], BOOT_ID_AT as u64).unwrap();
+        drop(store);
+        let store = options().open(&path).unwrap();
+        let recovery = store.recovery().unwrap();
+        assert_eq!((recovery.kept, recovery.restored, recovery.lost), (3, 0, 0));
+        assert_eq!(store.auto_vacuum().unwrap(), sterile);
+        drop(store);
+        Store::remove(&path).unwrap();
+    }
+}
+
+#[test]
 fn a_store_is_made_with_the_policy_that_was_asked_for_and_keeps_its_own() {
     let directory = directory();
     let path = directory.path().join("store");

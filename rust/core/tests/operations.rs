@@ -363,6 +363,19 @@ fn a_full_store_makes_room_by_its_policy() {
 }
 
 #[test]
+fn a_policy_is_known_by_its_name_and_its_number() {
+    for (number, policy) in (0..).zip(Eviction::ALL) {
+        assert_eq!(policy as u32, number);
+        assert_eq!(Eviction::from_number(number), policy);
+        assert_eq!(policy.name().parse(), Ok(policy));
+    }
+    assert_eq!(Eviction::ALL.map(Eviction::name), ["none", "ttl", "lru"]);
+    assert_eq!(Eviction::from_number(3), Eviction::None);
+    let error = "LRU".parse::<Eviction>().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+}
+
+#[test]
 fn a_number_is_changed_by_each_of_several_threads_once() {
     let store = store();
     std::thread::scope(|scope| {

@@ -384,6 +384,12 @@ mod tests {
             assert_eq!((kept.newest, kept.next_place), (Some(old.clone()), 1), "{byte}");
             checkpoint.file.write_all_at(&was, at + byte as u64).unwrap();
         }
+        // And so does its end, wherever the file stops.
+        for bytes in (0..RECORD_HEAD + 8).rev() {
+            checkpoint.file.set_len(at + bytes as u64).unwrap();
+            let kept = checkpoint.record(2).unwrap();
+            assert_eq!((kept.newest, kept.next_place), (Some(old.clone()), 1), "{bytes}");
+        }
         assert_eq!(checkpoint.record(1).unwrap().newest, None);
     }
 
