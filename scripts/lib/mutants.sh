@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Whether the core's tests notice when its code says something else: changes one thing at a time in a copy of the sources, and
+# prints the changes that no test has noticed. Fails if they are more than one in ten. Ends with 77 where cargo-mutants cannot
+# be had.
+# Usage: scripts/lib/mutants.sh [ARGUMENT OF CARGO-MUTANTS]...
+# Some thousands of changes are possible: "--shard 3/100" tries each hundredth of them, "--file lock.rs" those of one file,
+# "--re REGEX" those of like names.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=setup.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+
+version=27.1.0
+tools=$CARGO_TARGET_DIR/cargo-mutants-$version
+
+need cargo "Rust (rustup, or Debian's package \"cargo\")"
+if [[ ! -x $tools/bin/cargo-mutants ]]; then
+  step "Installing cargo-mutants $version"
+  if ! cargo install --quiet --locked --root "$tools" "cargo-mutants@$version"; then
+    printf '%s: skipped: cargo-mutants %s could not be installed\n' "$(basename -- "$0")" "$version" >&2
+    exit 77
+  fi
+fi
+
+copy=$(mktemp -d -t splinter-mutants.XXXXXX)
+trap 'rm -rf -- "$copy"' EXIT
+(cd -- "$root" && git ls-files -z rust bench examples tests | xargs -0 cp --parents -t "$copy")
+
+# Each change is a build of the core and of its tests, which take longer to be optimised than to run.
+export CARGO_PROFILE_QUICK_OPT_LEVEL=1 CARGO_INCREMENTAL=1
+export SPLINTER_TEST_ROUNDS=${SPLINTER_TEST_ROUNDS:-2}
+status=0
+(cd -- "$copy/rust" && PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mutants \
+  cargo mutants --in-place --package splinter-bus --output "$copy" "$@") || status=$?
+# 2: some were not noticed; 3: some took for ever, which is noticed.
+((status == 0 || status == 2 || status == 3)) || die "the tests do not pass even without a change"
+
+count() { # OUTCOME
+  wc -l <"$copy/mutants.out/$1.txt"
+}
+noticed=$(($(count caught) + $(count timeout)))
+missed=$(count missed)
+printf 'not noticed: %s\n' "$missed"
+sed 's/^/  /' "$copy/mutants.out/missed.txt"
+printf 'tried: %s changes of the core\n' $((noticed + missed))
+((10 * missed <= noticed + missed)) || die "less than nine of ten were noticed"
