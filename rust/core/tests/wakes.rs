@@ -112,7 +112,7 @@ const MEETINGS: &str = "meetings of a sleeper and a change, instruction by instr
 
 /// Between how many instructions the other party acts where it matters: 1 for each of them.
 fn stride() -> usize {
-    number("SPLINTER_TEST_STRIDE").map_or(3, |stride| stride as usize)
+    number("SPLINTER_TEST_POINTS").map_or(3, |points| points as usize)
 }
 
 fn changes_while_going_to_sleep(sleep: Sleep) {
