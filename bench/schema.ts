@@ -60,7 +60,7 @@ export type Unit = "ns" | "µs" | "ms" | "M/s" | "bytes" | "MiB";
 export interface Result {
   /** The row: `"splinter"`, `"LMDB"`. */
   contender: string;
-  /** Us (in any variant), somebody a user could pick instead, or what the machine sets as a floor to all. */
+  /** Us (in any variant), what a user could pick instead, or what is only there to compare with, as the floor that the machine sets. */
   kind: "us" | "peer" | "floor";
   /** The column: `"1,000 keys, 64 B"`. `"quick"` runs use the same names for fewer cases. */
   case: string;
