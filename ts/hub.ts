@@ -33,10 +33,10 @@ const SEQ_AT = CHANGE.seq >> 3;
 const EPOCH_AT = CHANGE.epoch >> 3;
 const OFFSET_AT = CHANGE.offset >> 2;
 
-/** A key as the native library knows it, until it is closed. */
-export interface OpenKey {
-  /** The key, which native code answers with CLOSED if it is `null`. */
-  handle: Handle | null;
+/** Who has a key open, and does not use its handle any more once it is closed. */
+export interface KeyHolder {
+  /** Closes the key. Twice is harmless. */
+  close(): void;
 }
 
 /**
@@ -65,8 +65,8 @@ export class Hub {
   #immediate: ReturnType<typeof setImmediate> | undefined;
 
   #sweeper: ReturnType<typeof setInterval> | undefined;
-  /** The keys that are open, which keep the store open for themselves. */
-  readonly #keys = new Set<OpenKey>();
+  /** The keys that are open, and who has them: not for ever, or a key that nobody can reach would never be found out. */
+  readonly #keys = new Map<Handle, WeakRef<KeyHolder>>();
   /** How many look at the memory of the store just now. */
   #holders = 0;
   #turnEnd = 0;
@@ -147,7 +147,8 @@ export class Hub {
     this.#handle = null;
     this.#endAll();
     clearInterval(this.#sweeper);
-    for (const key of this.#keys) this.closeKey(key);
+    // Those that nobody can reach any more are closed as such.
+    for (const holder of this.#keys.values()) holder.deref()?.close();
     this.#closing = handle;
     if (this.#holders === 0) this.#finish();
     this.#socket?.destroy();
@@ -172,32 +173,29 @@ export class Hub {
   /**
    * Prepares a key.
    *
+   * @param holder Who has it, and is closed with the store.
    * @param key The memory in which it is, in UTF-8, at the start.
    * @param length Its length in bytes.
    * @param task What it is for, for a message.
-   * @returns The key, which is closed with the store.
+   * @returns The key.
    */
-  openKey(key: Uint8Array, length: number, task: string): OpenKey {
+  openKey(holder: KeyHolder, key: Uint8Array, length: number, task: string): Handle {
     if (this.#handle === null) throw failure(CLOSED, this.#header, {});
     const error = new Uint8Array(ERROR_BYTES);
     const handle = this.#native.spl_key(this.#handle, key, length, error);
     if (handle === null) throw explained(error, task);
-    const opened = { handle };
-    this.#keys.add(opened);
-    return opened;
+    this.#keys.set(handle, new WeakRef(holder));
+    return handle;
   }
 
   /**
-   * Closes a key. Twice is harmless.
+   * Closes a key.
    *
-   * @param key The key.
+   * @param key The key, which nobody uses any more.
    */
-  closeKey(key: OpenKey): void {
-    const { handle } = key;
-    if (handle === null) return;
-    key.handle = null;
+  closeKey(key: Handle): void {
     this.#keys.delete(key);
-    this.#native.spl_key_close(handle);
+    this.#native.spl_key_close(key);
   }
 
   /**

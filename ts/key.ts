@@ -6,9 +6,9 @@
 import * as check from "./arguments.ts";
 import { ClosedError, ERROR_NUMBERS, InvalidArgumentError } from "./errors.ts";
 import { quote } from "./failures.ts";
-import type { Hub, OpenKey } from "./hub.ts";
+import type { Hub } from "./hub.ts";
 import { NO_KEY, ValueNumber } from "./layout.ts";
-import type { Native, Runtime } from "./native.ts";
+import type { Handle, Native, Runtime } from "./native.ts";
 import { decode, type Scratch, VALUE_AT } from "./scratch.ts";
 import type { Store } from "./store.ts";
 import type { Key, StoreValue } from "./types.ts";
@@ -32,17 +32,19 @@ export interface Home {
 const CLOSED = -ERROR_NUMBERS.CLOSED;
 
 /** Closes what nobody closed and nobody can reach any more. */
-const abandoned = new FinalizationRegistry<{ hub: Hub; opened: OpenKey }>(({ hub, opened }) => hub.closeKey(opened));
+const abandoned = new FinalizationRegistry<{ hub: Hub; handle: Handle }>(({ hub, handle }) => hub.closeKey(handle));
 
 /** One key of an open store. */
 export class StoreKey implements Key {
   readonly name: string;
   readonly #key: string;
-  readonly #opened: OpenKey;
   readonly #native: Native;
   readonly #scratch: Scratch;
   readonly #runtime: Runtime;
   readonly #home: Home;
+  // Closing makes it null, which native code answers with CLOSED. Here and not in an object of its own, which a get would have to
+  // fetch too.
+  #handle: Handle | null;
 
   /** Prepares a key, which stands in the scratch memory. */
   constructor(home: Home, { key, name, keyLength }: { key: string; name: string; keyLength: number }) {
@@ -53,12 +55,13 @@ export class StoreKey implements Key {
     this.#native = native;
     this.#scratch = scratch;
     this.#runtime = runtime;
-    this.#opened = hub.openKey(scratch.key, keyLength, `prepare key ${quote(key)}`);
-    abandoned.register(this, { hub, opened: this.#opened }, this);
+    const handle = hub.openKey(this, scratch.key, keyLength, `prepare key ${quote(key)}`);
+    this.#handle = handle;
+    abandoned.register(this, { hub, handle }, this);
   }
 
   get(): Uint8Array<ArrayBuffer> | null {
-    const length = this.#native.spl_key_scratch_get(this.#opened.handle);
+    const length = this.#native.spl_key_scratch_get(this.#handle);
     if (length >= 0 && length <= this.#scratch.room) return this.#runtime.copyOut(this.#scratch, VALUE_AT, length);
     return this.#orLarge(length);
   }
@@ -71,7 +74,7 @@ export class StoreKey implements Key {
     if (!(buffer instanceof Uint8Array)) throw new InvalidArgumentError(`"buffer" must be a Uint8Array`);
     // No value is larger, and the length has to fit 32 bits.
     const capacity = Math.min(buffer.length, this.#home.maxValueSize);
-    const length = this.#native.spl_key_get(this.#opened.handle, buffer, capacity);
+    const length = this.#native.spl_key_get(this.#handle, buffer, capacity);
     if (length > capacity) {
       throw new InvalidArgumentError(
         `Value of key ${quote(this.#key)} is ${length} bytes long and does not fit a buffer of ${buffer.length}`,
@@ -81,7 +84,7 @@ export class StoreKey implements Key {
   }
 
   getString(): string | null {
-    const length = this.#native.spl_key_scratch_get(this.#opened.handle);
+    const length = this.#native.spl_key_scratch_get(this.#handle);
     if (length >= 0 && length <= this.#scratch.room) return this.#scratch.text(VALUE_AT, length);
     const bytes = this.#orLarge(length);
     return bytes === null ? null : decode(bytes);
@@ -92,7 +95,7 @@ export class StoreKey implements Key {
     if (data instanceof Uint8Array) {
       const size = data.length;
       if (size <= this.#home.maxValueSize) {
-        const result = this.#native.spl_key_set(this.#opened.handle, data, size);
+        const result = this.#native.spl_key_set(this.#handle, data, size);
         if (result < 0) throw this.#error(result, size);
         return;
       }
@@ -101,7 +104,7 @@ export class StoreKey implements Key {
       const size = this.#scratch.putText(data);
       if (size >= 0) {
         const type = typeof value === "string" ? ValueNumber.text : ValueNumber.json;
-        const result = this.#native.spl_key_scratch_set_typed(this.#opened.handle, size, type);
+        const result = this.#native.spl_key_scratch_set_typed(this.#handle, size, type);
         if (result < 0) throw this.#error(result, size);
         return;
       }
@@ -111,22 +114,22 @@ export class StoreKey implements Key {
   }
 
   unset(): number | null {
-    return this.#orNull(this.#native.spl_key_unset(this.#opened.handle));
+    return this.#orNull(this.#native.spl_key_unset(this.#handle));
   }
 
   has(): boolean {
-    const result = this.#native.spl_key_exists(this.#opened.handle);
+    const result = this.#native.spl_key_exists(this.#handle);
     if (result < NO_KEY) throw this.#error(result);
     return result === 1;
   }
 
   epoch(): bigint | null {
-    const result = this.#native.spl_key_scratch_epoch(this.#opened.handle);
+    const result = this.#native.spl_key_scratch_epoch(this.#handle);
     return this.#orNull(result) === null ? null : this.#scratch.longs[0];
   }
 
   changed(): boolean {
-    const result = this.#native.spl_key_changed(this.#opened.handle);
+    const result = this.#native.spl_key_changed(this.#handle);
     if (result < 0) throw this.#error(result);
     return result === 1;
   }
@@ -143,14 +146,17 @@ export class StoreKey implements Key {
       this.#expectOpen();
       return this.#home.store.append(this.#key, data);
     }
-    const result = this.#native.spl_key_append(this.#opened.handle, bytes, size);
+    const result = this.#native.spl_key_append(this.#handle, bytes, size);
     if (result < 0) throw this.#error(result, size);
     return result;
   }
 
   close(): void {
+    const handle = this.#handle;
+    if (handle === null) return;
+    this.#handle = null;
     abandoned.unregister(this);
-    this.#home.hub.closeKey(this.#opened);
+    this.#home.hub.closeKey(handle);
   }
 
   [Symbol.dispose](): void {
@@ -162,7 +168,7 @@ export class StoreKey implements Key {
     // A value may grow between two calls, but not without end.
     while (this.#orNull(length) !== null) {
       const buffer = new Uint8Array(length);
-      length = this.#native.spl_key_get(this.#opened.handle, buffer, buffer.length);
+      length = this.#native.spl_key_get(this.#handle, buffer, buffer.length);
       if (length >= 0 && length <= buffer.length) return buffer.subarray(0, length);
     }
     return null;
@@ -170,7 +176,7 @@ export class StoreKey implements Key {
 
   /** The native library says so itself, where it is asked. */
   #expectOpen(): void {
-    if (this.#opened.handle === null) this.has();
+    if (this.#handle === null) this.has();
   }
 
   #orNull(result: number): number | null {
