@@ -3,8 +3,8 @@
 # prints the changes that no test has noticed. Fails if they are more than one in ten. Ends with 77 where cargo-mutants cannot
 # be had.
 # Usage: scripts/lib/mutants.sh [ARGUMENT OF CARGO-MUTANTS]...
-# Some thousands of changes are possible: "--shard 3/100" tries each hundredth of them, "--file lock.rs" those of one file,
-# "--re REGEX" those of like names.
+# Some three thousand changes are possible, at ten seconds and more each: "--shard 3/100" tries a hundredth of them, "--file lock.rs"
+# those of one file.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
@@ -32,7 +32,7 @@ status=0
 (cd -- "$copy/rust" && PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mutants \
   cargo mutants --in-place --package splinter-bus --output "$copy" "$@") || status=$?
 # 2: some were not noticed; 3: some took for ever, which is noticed.
-((status == 0 || status == 2 || status == 3)) || die "the tests do not pass even without a change"
+((status == 0 || status == 2 || status == 3)) || die "cargo-mutants failed: do the tests pass without a change?"
 
 count() { # OUTCOME
   wc -l <"$copy/mutants.out/$1.txt"
