@@ -28,8 +28,10 @@ const COUNTED: usize = 2;
 const LEFT: usize = 3;
 
 /// Long enough that nobody who is in the lock for microseconds loses it, however busy the machine.
-const LOCK_TTL: Duration = Duration::from_millis(400);
-const CERTAIN: Duration = Duration::from_millis(100);
+const LOCK_TTL: Duration = Duration::from_secs(20);
+const CERTAIN: Duration = Duration::from_secs(5);
+/// What is left of it when somebody leaves the lock to its deadline.
+const LEFT_TTL: Duration = Duration::from_millis(20);
 
 fn seconds() -> Duration {
     Duration::from_secs(number("SPLINTER_TEST_SECONDS").unwrap_or(2))
@@ -62,9 +64,18 @@ fn lock_and_count(store: &Store, locks: &Store, page: &Page, seed: u64, end: Ins
         page.words[WITHIN].fetch_sub(1, Ordering::SeqCst);
         if random.below(400) == 0 {
             page.words[LEFT].fetch_add(1, Ordering::SeqCst);
+            assert!(locks.expire("lock", LEFT_TTL).unwrap());
         } else {
             let _ = locks.unset_if_epoch("lock", epoch).unwrap();
         }
+    }
+}
+
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -115,6 +126,8 @@ fn locks_hold_counters_are_exact_and_pinned_keys_stay_among_expiries_and_evictio
     });
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also if a child has failed.
+        let _ending = SetWhenDropped(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 store.sweep().unwrap();
@@ -142,7 +155,6 @@ fn locks_hold_counters_are_exact_and_pinned_keys_stay_among_expiries_and_evictio
             child.join();
         }
         writers.join();
-        done.store(true, Ordering::Relaxed);
     });
     let value_of = |key: &str| u64::from_le_bytes(store.get_vec(key).unwrap().unwrap().try_into().unwrap());
     assert_eq!(value_of("count"), page.get(COUNTED), "each is counted once");
@@ -156,7 +168,7 @@ fn locks_hold_counters_are_exact_and_pinned_keys_stay_among_expiries_and_evictio
     tried(page.get(COUNTED), "atomic additions of three processes");
     tried(page.get(TURNS), "turns in a lock");
     // What is over by now is found.
-    std::thread::sleep(LOCK_TTL);
+    std::thread::sleep(LEFT_TTL);
     locks.sweep().unwrap();
     assert_eq!(locks.keys().count(), 0);
     for store in [&store, &locks] {
