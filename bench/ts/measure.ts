@@ -1,6 +1,6 @@
 /**
- * Measures contenders in turn: a slice of each, and again, in many rounds. Whatever else the machine does meets all of them
- * alike, so that their ratios hold where their values drift.
+ * Measures contenders in turn: a slice of each, after one that is not timed, and again, in many rounds. Whatever else the
+ * machine does meets all of them alike, so that their ratios hold where their values drift.
  */
 import type { Result } from "../schema.ts";
 
@@ -36,6 +36,9 @@ export const OPERATIONS = 65_536;
 
 /** How long a turn is, about, in milliseconds: long beside a glance at the clock, short beside what disturbs a machine. */
 const SLICE_MS = 1;
+
+/** How long the process sleeps before each turn, in milliseconds. */
+const PAUSE_MS = 1;
 
 /**
  * Measures.
@@ -83,7 +86,7 @@ class Turn {
   async warmUp(milliseconds: number): Promise<void> {
     const end = performance.now() + milliseconds;
     do {
-      const slice = await this.take() * this.#operations / 1e6;
+      const slice = await this.#run() * this.#operations / 1e6;
       const wanted = this.#operations * Math.min(2, SLICE_MS / slice);
       const most = OPERATIONS / this.#step;
       this.#operations = this.#step * Math.min(Math.max(Math.round(wanted / this.#step), 1), most);
@@ -92,6 +95,14 @@ class Turn {
 
   /** Takes one turn, and gives the nanoseconds of an operation. */
   async take(): Promise<number> {
+    // Who has slept is not interrupted soon: else, on a busy machine, the slices that come late after a pause would seem slow.
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    // The one before left the caches full of what is its own, and the first to use a store again would pay for all of us.
+    await this.#run();
+    return await this.#run();
+  }
+
+  async #run(): Promise<number> {
     const { name, finds, run } = this.#contender;
     const count = this.#operations;
     const from = this.#next + count > OPERATIONS ? 0 : this.#next;

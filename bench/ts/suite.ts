@@ -22,8 +22,8 @@ const SHAPES: readonly Shape[] = [
   { keys: 64_000, bytes: 64 },
 ];
 
-const THOROUGH = { shapes: SHAPES, effort: { rounds: 300, warmUpMs: 200 }, messageRounds: 60 };
-const QUICK = { shapes: SHAPES.slice(0, 1), effort: { rounds: 60, warmUpMs: 100 }, messageRounds: 10 };
+const THOROUGH = { shapes: SHAPES, effort: { rounds: 150, warmUpMs: 200 }, messageRounds: 60 };
+const QUICK = { shapes: SHAPES.slice(0, 1), effort: { rounds: 40, warmUpMs: 100 }, messageRounds: 10 };
 
 /**
  * Runs the suite, or one answering side of it.
