@@ -77,7 +77,7 @@ export class Loaded {
     this.entries = this.batches.map((batch) => batch.map((name) => [name, this.value] as const));
     this.absent = draws.map((i) => `absent/${digits(i)}`);
 
-    const base = join(directory, `${count}-${bytes}`);
+    const base = join(directory, `${count}-${bytes}${redis === null ? "" : "-redis"}`);
     const options = { slots: 2 * count, maxValueSize: bytes, libPath };
     this.store = runtime.Splinter.create(`${base}.splinter`, { ...options, autoVacuum: false });
     this.sterile = runtime.Splinter.create(`${base}-sterile.splinter`, options);
@@ -99,10 +99,10 @@ export class Loaded {
    *
    * @param bench With what.
    * @param shape The case.
+   * @param redis Where Redis is, if it is to have them too.
    * @returns What is there.
    */
-  static async load(bench: Bench, shape: Shape): Promise<Loaded> {
-    const redis = await bench.peers.redis();
+  static async load(bench: Bench, shape: Shape, redis: Redis | null): Promise<Loaded> {
     const loaded = new Loaded(bench, shape, redis);
     if (redis !== null) await Promise.all([...loaded.map].map(([name, value]) => redis.set(name, value)));
     return loaded;
