@@ -24,8 +24,8 @@ const IN_PROCESS = new Set(["HashMap", "Map"]);
 
 const METHOD = `
 Every figure of a table is of the same work: the same keys of 12 bytes in the same random order, made beforehand, and values that
-are copied out. The contenders of a table take turns in short slices of about 2 ms (\`--quick\`: 1 ms), many rounds of them, in one
-process; the first quarter of a slice is not counted, since others have used the caches meanwhile. A figure is the median of the
+are copied out. The contenders of a table take turns in short slices of 2 to 4 ms (\`--quick\`: 1 to 2 ms), for many
+rounds, in one process; the first quarter of a slice is not counted, since others have used the caches meanwhile. A figure is the median of the
 rounds. A ratio, in parentheses, is the median of the ratios to the scale contender, which is marked by (1), of the same round: so
 it holds on a machine that does other things now and then, and does not change much from one machine to the next. Order and keys stand
 next to each other in memory, so that nobody waits for its own key; operations follow each other without depending on each other, and

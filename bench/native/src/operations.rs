@@ -349,7 +349,8 @@ fn handles(context: &Context, book: &mut Book) {
         store.set(key('a', number), [7; N]).expect("a set");
     }
     let held = (0..KEYS).map(|number| store.key(key('a', number)).expect("a key"));
-    let blackboard = Blackboard::<N>::create(&context.directory("iceoryx2-handles"), KEYS);
+    let root = context.directory("iceoryx2-handles");
+    let blackboard = Blackboard::<N>::create(&root, KEYS).writing();
     let lookup = BlackboardLookup::<N>::open(&blackboard);
     let all = [
         Entrant::new(

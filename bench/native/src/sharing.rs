@@ -140,22 +140,16 @@ fn measure<const N: usize>(context: &Context, names: &[&'static str], keys: usiz
                 REDIS => context.redis.as_ref()?.socket.clone(),
                 _ => context.directory(&format!("sharing-{keys}-{N}-{}", name.replace(' ', "-"))),
             };
-            let mut creator: Box<dyn Peer> = match name {
-                BLACKBOARD => Box::new(Blackboard::<N>::create(&directory, keys).writing()),
-                name => open::<N>(name, &directory, keys, Role::Writer),
-            };
-            for number in 0..keys {
-                let key = crate::measure::key('a', number);
-                let number = number as u32;
-                creator.set(&Step { key, number }, &[1; N]);
-            }
-            let creator = match name {
-                // It has one writer at a time.
-                BLACKBOARD => {
-                    drop(creator);
-                    Some(Box::new(Blackboard::<N>::create(&directory, keys)) as Box<dyn Peer>)
+            let creator: Option<Box<dyn Peer>> = if name == BLACKBOARD {
+                Some(Box::new(Blackboard::<N>::create(&directory, keys)))
+            } else {
+                let mut creator = open::<N>(name, &directory, keys, Role::Writer);
+                for number in 0..keys {
+                    let key = crate::measure::key('a', number);
+                    let number = number as u32;
+                    creator.set(&Step { key, number }, &[1; N]);
                 }
-                _ => None,
+                None
             };
             let start = |seed, writer| Worker::start("sharing", name, &directory, &[keys, N, seed, writer]);
             Some(Pair {
