@@ -23,7 +23,7 @@ impl Effort {
     pub fn new(quick: bool) -> Self {
         Self {
             quick,
-            rounds: if quick { 11 } else { 41 },
+            rounds: if quick { 21 } else { 81 },
             slice: Duration::from_millis(if quick { 2 } else { 4 }),
         }
     }
