@@ -102,15 +102,22 @@ fn fill(peer: &mut dyn Peer, keys: usize, value: &[u8]) {
 }
 
 pub fn run(context: &Context, book: &mut Book) {
+    let all = !context.effort.quick;
     case::<64>(context, book, 1000);
-    case::<64>(context, book, 64_000);
-    case::<64>(context, book, 1_000_000);
-    case::<4096>(context, book, 1000);
-    if !context.effort.quick {
+    if all {
         case::<1024>(context, book, 1000);
+    }
+    case::<4096>(context, book, 1000);
+    if all {
         case::<65536>(context, book, 1000);
+    }
+    case::<64>(context, book, 64_000);
+    if all {
         case::<1024>(context, book, 64_000);
         case::<4096>(context, book, 64_000);
+    }
+    case::<64>(context, book, 1_000_000);
+    if all {
         case::<1024>(context, book, 1_000_000);
     }
     handles(context, book);
