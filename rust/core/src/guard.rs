@@ -8,7 +8,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::fs::File;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::ptr;
@@ -300,7 +300,9 @@ pub(crate) trait Inherit {
 /// A thing of which each process has its own, so that a forked child finds no lock in the hands of a thread that it has not.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T> {
-    /// That of this process, once it was asked for; till then that of an ancestor. Never null.
+    /// That of the process that made it.
+    first: ManuallyDrop<Owned<T>>,
+    /// That of this process, once it was asked for, or of an ancestor; null: the first.
     newest: AtomicPtr<Owned<T>>,
 }
 
@@ -318,8 +320,10 @@ unsafe impl<T: Send + Sync> Sync for PerProcess<T> {}
 impl<T: Inherit> PerProcess<T> {
     pub(crate) fn new(value: T) -> Self {
         let generation = GENERATION.load(Ordering::Relaxed);
-        let newest = AtomicPtr::new(Box::into_raw(Box::new(Owned { generation, value })));
-        Self { newest }
+        Self {
+            first: ManuallyDrop::new(Owned { generation, value }),
+            newest: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// That of this process.
@@ -328,8 +332,8 @@ impl<T: Inherit> PerProcess<T> {
         let generation = GENERATION.load(Ordering::Relaxed);
         // Acquire pairs with the release of whoever put it there.
         let found = self.newest.load(Ordering::Acquire);
-        // SAFETY: it came from a box, which lives as long as `self`: one that is replaced is never freed.
-        let owned = unsafe { &*found };
+        // SAFETY: null, or it came from a box, which lives as long as `self`: one that is replaced is never freed.
+        let owned = unsafe { found.as_ref() }.unwrap_or(&self.first);
         if owned.generation == generation {
             return &owned.value;
         }
@@ -356,10 +360,14 @@ impl<T: Inherit> PerProcess<T> {
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let newest = *self.newest.get_mut();
-        // SAFETY: it came from a box, and `self` was the last to have it. An ancestor's is leaked, as in `get`.
+        let generation = GENERATION.load(Ordering::Relaxed);
+        // An ancestor's is leaked, as in `get`.
+        // SAFETY: null, or it came from a box, and `self` was the last to have it; the first is not used again either.
         unsafe {
-            if (*newest).generation == GENERATION.load(Ordering::Relaxed) {
-                drop(Box::from_raw(newest));
+            match newest.as_ref() {
+                Some(own) if own.generation == generation => drop(Box::from_raw(newest)),
+                None if self.first.generation == generation => ManuallyDrop::drop(&mut self.first),
+                _ => {}
             }
         }
     }

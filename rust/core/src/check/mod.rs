@@ -25,7 +25,7 @@ use crate::layout::{FLAG_AUTO_VACUUM, FLAG_CHECKSUMS, HANDLES, Identity, STRIPES
 use crate::lock::{Attempt, Writer};
 use crate::region::{Region, SlotIndex};
 use crate::store::Store;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 
 pub use report::{CellFault, CheckReport, Finding, RepairReport};
 
@@ -263,7 +263,8 @@ impl Check<'_> {
 
     fn look(&mut self, slot: SlotIndex) -> Look {
         let region = self.region;
-        let lock = &region.slot(slot).lock;
+        let words = region.slot(slot);
+        let lock = &words.lock;
         // Acquire: who sees the lock free sees what its last owner did.
         let owner = lock.load(Ordering::Acquire);
         if owner != 0 {
@@ -275,10 +276,15 @@ impl Check<'_> {
             };
         }
         let ctl = region.ctl(slot);
+        let pending = words.pending.load(Ordering::Relaxed);
         let mut leftover = false;
         let findings = region.examine(slot, ctl, &mut leftover);
-        // Whoever changes anything of a slot has its lock, and changes `ctl` first.
-        if region.ctl_after_reading(slot) != ctl || lock.load(Ordering::Relaxed) != 0 {
+        // Whoever changes anything of a slot has its lock, and leaves another `ctl` behind, or, if he changes attributes,
+        // another note than was there meanwhile. The fence keeps these looks behind the others; acquire, and so the lock first:
+        // who sees it free again sees what was left.
+        fence(Ordering::Acquire);
+        let is_locked = lock.load(Ordering::Acquire) != 0;
+        if is_locked || region.ctl(slot) != ctl || words.pending.load(Ordering::Relaxed) != pending {
             return Look::Moved;
         }
         self.report.leftovers += u32::from(leftover);
