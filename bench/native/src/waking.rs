@@ -217,7 +217,7 @@ enum Line {
     Stream(File),
     Redis(redis::Connection),
     Iceoryx2 {
-        notifier: Notifier<ipc::Service>,
+        notifier: Box<Notifier<ipc::Service>>,
         _node: Node<ipc::Service>,
     },
     Store(Store),
@@ -338,7 +338,10 @@ fn native(context: &Context, way: &'static str) -> Option<Subject> {
             let service = node.service_builder(&name(&directory)).event();
             let service = service.open_or_create().expect("a service");
             let notifier = service.notifier_builder().create().expect("a notifier");
-            Line::Iceoryx2 { notifier, _node: node }
+            Line::Iceoryx2 {
+                notifier: Box::new(notifier),
+                _node: node,
+            }
         }
         _ => {
             let store = options().open_or_create(directory.join("store"));
