@@ -2,7 +2,7 @@
 # Memcheck over the tests of the Rust core, and over the command line with every command that ends by itself.
 # Usage: scripts/lib/valgrind.sh
 #
-# Left out are the tests that trace their children, which Valgrind cannot do, and those that only count to millions.
+# Left out are the tests that trace or kill their children, which Valgrind does not bear, and those that only count to millions.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
@@ -11,7 +11,7 @@ setup
 install_c_tools
 
 # Leaks are no concern of processes that fork, whose children end where they are.
-forking=(cut damage hostile lifecycle power processes)
+forking=(cut damage hostile lifecycle power)
 others=(churn hygiene model operations store watch)
 # A signal handler of ours gives an access its page: all registers must be what they are by then.
 memcheck="valgrind --quiet --error-exitcode=99 --fair-sched=yes --vex-iropt-register-updates=allregs-at-mem-access"
