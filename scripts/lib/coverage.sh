@@ -12,10 +12,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 need cargo "Rust (rustup, or Debian's package \"cargo\")"
 tools=$(rustc --print target-libdir)/../bin
-if [[ ! -x $tools/llvm-profdata || ! -x $tools/llvm-cov ]]; then
-  printf '%s: skipped: rustup component add llvm-tools\n' "$(basename -- "$0")" >&2
-  exit 77
-fi
+[[ -x $tools/llvm-profdata && -x $tools/llvm-cov ]] || skip "rustup component add llvm-tools"
 
 if (($# == 0)); then
   for path in "$root"/rust/core/tests/*.rs; do

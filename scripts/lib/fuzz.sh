@@ -7,22 +7,12 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 seconds=${1:-${SPLINTER_TEST_SECONDS:-10}}
-version=0.13.2
-tools=$CARGO_TARGET_DIR/cargo-fuzz-$version
 targets=(open neighbour operations command_line)
-
-skip() {
-  printf '%s: skipped: %s\n' "$(basename -- "$0")" "$*" >&2
-  exit 77
-}
 
 need cargo "Rust (rustup, or Debian's package \"cargo\")"
 [[ $(uname -sm) == "Linux x86_64" ]] || skip "the damage in the middle of a call needs Linux on x86-64"
 command -v c++ >/dev/null || skip "libFuzzer is C++, and there is no compiler for it (Debian's package \"g++\")"
-if [[ ! -x $tools/bin/cargo-fuzz ]]; then
-  step "Installing cargo-fuzz $version"
-  cargo install --quiet --locked --root "$tools" "cargo-fuzz@$version" || skip "cargo-fuzz $version could not be installed"
-fi
+install_cargo_tool cargo-fuzz 0.13.2
 
 # The sanitizer is behind a flag of nightly compilers.
 export RUSTC_BOOTSTRAP=1
@@ -32,7 +22,7 @@ export CARGO_PROFILE_RELEASE_LTO=false
 cargo_fuzz() { # COMMAND [ARGUMENT]...
   local command=$1
   shift
-  "$tools/bin/cargo-fuzz" "$command" --fuzz-dir "$root/rust/fuzz" --target-dir "$CARGO_TARGET_DIR/fuzz" \
+  "$tool" "$command" --fuzz-dir "$root/rust/fuzz" --target-dir "$CARGO_TARGET_DIR/fuzz" \
     --codegen-units 16 --features libfuzzer "$@"
 }
 

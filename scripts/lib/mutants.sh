@@ -9,27 +9,18 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
-version=27.1.0
-tools=$CARGO_TARGET_DIR/cargo-mutants-$version
-
 need cargo "Rust (rustup, or Debian's package \"cargo\")"
-if [[ ! -x $tools/bin/cargo-mutants ]]; then
-  step "Installing cargo-mutants $version"
-  if ! cargo install --quiet --locked --root "$tools" "cargo-mutants@$version"; then
-    printf '%s: skipped: cargo-mutants %s could not be installed\n' "$(basename -- "$0")" "$version" >&2
-    exit 77
-  fi
-fi
+install_cargo_tool cargo-mutants 27.1.0
 
 copy=$(mktemp -d -t splinter-mutants.XXXXXX)
 trap 'rm -rf -- "$copy"' EXIT
-(cd -- "$root" && git ls-files -z rust bench examples tests | xargs -0 cp --parents -t "$copy")
+copy_sources "$copy"
 
 # Each change is a build of the core and of its tests, which take longer to be optimised than to run.
 export CARGO_PROFILE_QUICK_OPT_LEVEL=1 CARGO_INCREMENTAL=1
 export SPLINTER_TEST_ROUNDS=${SPLINTER_TEST_ROUNDS:-2}
 status=0
-(cd -- "$copy/rust" && PATH=$tools/bin:$PATH CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mutants \
+(cd -- "$copy/rust" && PATH=$(dirname -- "$tool"):$PATH CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mutants \
   cargo mutants --in-place --package splinter-bus --output "$copy" "$@") || status=$?
 # 2: some were not noticed; 3: some took for ever, which is noticed.
 ((status == 0 || status == 2 || status == 3)) || die "cargo-mutants failed: do the tests pass without a change?"

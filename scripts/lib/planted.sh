@@ -10,7 +10,7 @@ need patch "the program \"patch\" (Debian's package \"patch\")"
 copy=$(mktemp -d -t splinter-planted.XXXXXX)
 trap 'rm -rf -- "$copy"' EXIT
 # One place for all, so that only the patched crate is built anew.
-(cd -- "$root" && git ls-files -z rust bench examples tests | xargs -0 cp --parents -t "$copy")
+copy_sources "$copy"
 
 patches=("$root"/rust/core/tests/planted/*.patch)
 if (($# > 0)); then

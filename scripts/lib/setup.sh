@@ -20,6 +20,12 @@ die() {
   exit 1
 }
 
+# For what cannot be had here, and need not be: ends with a status of its own.
+skip() {
+  printf '%s: skipped: %s\n' "$(basename -- "$0")" "$*" >&2
+  exit 77
+}
+
 step() {
   printf '\n-- %s\n' "$*"
 }
@@ -70,6 +76,20 @@ install_c_tools() {
     missing=()
   fi
   ((${#missing[@]} == 0)) || die "these Debian packages are missing: install them first: ${missing[*]}"
+}
+
+# A program for the work on this repository alone: sets "tool" to where it is.
+install_cargo_tool() { # PACKAGE VERSION
+  tool=$CARGO_TARGET_DIR/$1-$2/bin/$1
+  if [[ ! -x $tool ]]; then
+    step "Installing $1 $2"
+    cargo install --quiet --locked --root "$CARGO_TARGET_DIR/$1-$2" "$1@$2" || skip "$1 $2 could not be installed"
+  fi
+}
+
+# A copy of what is needed to build and test the Rust part, for those who change it.
+copy_sources() { # DIRECTORY
+  (cd -- "$root" && git ls-files -z rust bench examples tests | xargs -0 cp --parents -t "$1")
 }
 
 # What the tests of all runtimes on one store run.
