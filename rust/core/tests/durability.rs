@@ -4,6 +4,8 @@
 //! The calls that wait for the disk are seen on their way to the kernel: what was handed to them is all that a power cut is
 //! sure to leave.
 
+#[path = "common/bytes.rs"]
+mod bytes;
 #[path = "common/process.rs"]
 mod process;
 
@@ -17,11 +19,11 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::{BOOT_ID_AT, checkpoint_of};
 use process::{Child, Page, fork, in_child};
 use splinter::{Durability, Error, ErrorCode, Eviction, OpenOptions, Operation, SetOptions, Store, Syncer};
 use tempfile::TempDir;
 
-const BOOT_ID_AT: usize = 136;
 const SLOTS: u32 = 24;
 
 /// Calls that have waited for the disk, in this process.
@@ -174,12 +176,6 @@ fn directory() -> TempDir {
 
 fn options() -> OpenOptions {
     OpenOptions::new().slots(SLOTS).max_value_bytes(200).journal_entries(64)
-}
-
-fn checkpoint_of(path: &Path) -> PathBuf {
-    let mut path = path.as_os_str().to_os_string();
-    path.push(".checkpoint");
-    path.into()
 }
 
 fn contents(store: &Store) -> BTreeMap<String, Vec<u8>> {

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use process::fork;
 use splinter::{Error, ErrorCode, OpenOptions, Store};
-use tempfile::tempdir;
-use trace::{lead, stay_on_one_processor};
+use tempfile::{TempDir, tempdir};
+use trace::{Led, lead, stay_on_one_processor};
 
 /// It kept the one store of a process in global variables.
 #[test]
@@ -151,13 +151,35 @@ fn a_key_is_taken_whole_or_refused() {
     assert_eq!(store.list().count(), 2);
 }
 
+/// A store that is full, with "key" in it.
+fn store_of_one_key(directory: &TempDir) -> Store {
+    let options = OpenOptions::new().slots(1).max_value_bytes(8);
+    let store = options.create(directory.path().join("s")).unwrap();
+    store.set("key", "old").unwrap();
+    store
+}
+
+/// A child that will overwrite "key", led instruction by instruction.
+fn writer(store: &Store, value: &str) -> Led {
+    stay_on_one_processor();
+    lead(
+        |_| Store::open(store.path()).unwrap(),
+        |store| done(store.set("key", value).unwrap()),
+    )
+}
+
+/// Leads a writer to where it holds the key's lock.
+fn step_into_the_write(writer: &mut Led, store: &Store) {
+    while store.epoch("key").unwrap().unwrap().is_multiple_of(2) {
+        writer.step();
+    }
+}
+
 /// It said -1 to all of these.
 #[test]
 fn missing_full_too_large_too_long_busy_and_timed_out_are_told_apart() {
     let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
-    let store = OpenOptions::new().slots(1).max_value_bytes(8).create(&path).unwrap();
-    store.set("key", "value").unwrap();
+    let store = store_of_one_key(&directory);
     let code = |result: splinter::Result<u64>| result.unwrap_err().code();
     assert_eq!(store.get_vec("missing").unwrap(), None);
     assert_eq!(store.unset("missing").unwrap(), None);
@@ -168,29 +190,17 @@ fn missing_full_too_large_too_long_busy_and_timed_out_are_told_apart() {
     assert!(!store.poll("key", Duration::ZERO).unwrap());
 
     // Somebody stands still within a write, with the key's lock.
-    stay_on_one_processor();
-    let mut child = lead(
-        |_| Store::open(&path).unwrap(),
-        |store| done(store.set("key", "other").unwrap()),
-    );
-    while store.epoch("key").unwrap().unwrap().is_multiple_of(2) {
-        child.step();
-    }
+    let mut child = writer(&store, "other");
+    step_into_the_write(&mut child, &store);
     assert_eq!(code(store.try_set("key", "mine")), ErrorCode::Busy);
 }
 
 /// It told readers to try again whenever somebody was writing.
 #[test]
 fn a_reader_beside_a_writer_that_stands_still_at_any_instruction_gets_the_value() {
-    stay_on_one_processor();
     let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
-    let store = OpenOptions::new().slots(1).max_value_bytes(8).create(&path).unwrap();
-    store.set("key", "old").unwrap();
-    let mut child = lead(
-        |_| Store::open(&path).unwrap(),
-        |store| done(store.set("key", "new").unwrap()),
-    );
+    let store = store_of_one_key(&directory);
+    let mut child = writer(&store, "new");
     let turns = child.turns();
     let mut seen = vec![];
     while child.turns() == turns {
@@ -204,18 +214,10 @@ fn a_reader_beside_a_writer_that_stands_still_at_any_instruction_gets_the_value(
 /// A writer that was killed within a write left its key locked for ever.
 #[test]
 fn a_writer_killed_within_a_write_locks_nobody_out() {
-    stay_on_one_processor();
     let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
-    let store = OpenOptions::new().slots(1).max_value_bytes(8).create(&path).unwrap();
-    store.set("key", "old").unwrap();
-    let mut child = lead(
-        |_| Store::open(&path).unwrap(),
-        |store| done(store.set("key", "dead").unwrap()),
-    );
-    while store.epoch("key").unwrap().unwrap().is_multiple_of(2) {
-        child.step();
-    }
+    let store = store_of_one_key(&directory);
+    let mut child = writer(&store, "dead");
+    step_into_the_write(&mut child, &store);
     drop(child);
     assert_eq!(store.get_vec("key").unwrap().as_deref(), Some(&b"old"[..]));
     store.set("key", "new").unwrap();

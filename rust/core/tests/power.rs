@@ -10,16 +10,15 @@ mod tries;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{c_int, c_void};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use bytes::Random;
+use bytes::{BOOT_ID_AT, Random, checkpoint_of};
 use splinter::{Durability, ErrorCode, OpenOptions, SetOptions, Store, Syncer, ValueType};
 use tempfile::TempDir;
 use tries::{tried, tries};
 
 const SECTOR_BYTES: usize = 512;
-const BOOT_ID_AT: usize = 136;
 const SLOTS: u32 = 6;
 const KEYS: usize = 8;
 const VALUE_BYTES: usize = 900;
@@ -53,12 +52,6 @@ fn options() -> OpenOptions {
         .slots(SLOTS)
         .max_value_bytes(VALUE_BYTES as u32)
         .journal_entries(64)
-}
-
-fn checkpoint_of(path: &Path) -> PathBuf {
-    let mut path = path.as_os_str().to_os_string();
-    path.push(".checkpoint");
-    path.into()
 }
 
 fn read(path: &Path) -> Vec<u8> {

@@ -7,6 +7,7 @@ use splinter::{Cursor, Error, Eviction, KeyHandle, Operation, Pattern, SetOption
 
 use crate::input::Input;
 use crate::victim::geometry;
+use crate::world::operation;
 
 /// More than a store of this geometry can tell of without a writer.
 const EVENTS_MAX: usize = 1000;
@@ -77,18 +78,9 @@ fn options(input: &mut Input<'_>) -> SetOptions {
     }
 }
 
-fn operation(input: &mut Input<'_>) -> Operation<u64> {
+fn any_operation(input: &mut Input<'_>) -> Operation<u64> {
     let by = input.number();
-    match input.below(8) {
-        0 => Operation::Add(by),
-        1 => Operation::AddChecked(by),
-        2 => Operation::Sub(by),
-        3 => Operation::SubChecked(by),
-        4 => Operation::And(by),
-        5 => Operation::Or(by),
-        6 => Operation::Xor(by),
-        _ => Operation::Not,
-    }
+    operation(input.below(8), by)
 }
 
 fn look(bytes: &[AtomicU8]) -> u64 {
@@ -155,7 +147,7 @@ pub(crate) fn call(store: &Store, input: &mut Input<'_>) {
             told(store.append(&key, value(input)));
         }
         16 => {
-            told(store.apply(&key, operation(input)));
+            told(store.apply(&key, any_operation(input)));
         }
         17 => {
             let value = value(input);

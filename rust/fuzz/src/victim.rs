@@ -3,20 +3,19 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use splinter::{Geometry, OpenOptions, Operation, SetOptions, Store, ValueType};
+use splinter::{OpenOptions, Operation, SetOptions, Store, ValueType};
 use tempfile::TempDir;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use crate::bytes::{BOOT_ID_AT, checkpoint_of, geometry};
 use crate::bytes::{IDENTITY_BYTES, PAGE_BYTES, Parts, sign};
 use crate::input::Input;
 
-/// Where the store's id stands in the header, and that of the machine's boot.
+/// Where the store's id stands in the header.
 const STORE_ID_AT: usize = 40;
-pub(crate) const BOOT_ID_AT: usize = 136;
 /// A checkpoint's first page, its two summaries, and its records, as the table at the head of `checkpoint/file.rs` has them.
 const SUMMARIES: Range<usize> = 4096..20_480;
 const SUMMARY_BYTES: usize = 8192;
@@ -25,14 +24,6 @@ const RECORD_HEAD: usize = 64;
 const CHECKPOINT_IDENTITY_BYTES: usize = 48;
 /// Nothing that stands in a store is longer.
 const PATCH_BYTES_MAX: usize = 32;
-
-/// Small, so that a fuzzer finds what is in it, and each of its numbers is soon beyond what there is.
-pub(crate) fn geometry() -> Geometry {
-    Geometry::new(8, 192)
-        .and_then(|geometry| geometry.with_max_key_bytes(16))
-        .and_then(|geometry| geometry.with_journal_entries(64))
-        .unwrap()
-}
 
 /// Options that do not wait for what will never come.
 pub(crate) fn impatient() -> OpenOptions {
@@ -44,13 +35,6 @@ pub(crate) fn impatient() -> OpenOptions {
 /// A directory whose files survive a restart of the machine, unlike those in memory: only then is there anything to recover.
 pub(crate) fn directory_on_disk() -> TempDir {
     tempfile::tempdir_in("/var/tmp").unwrap()
-}
-
-/// Where the checkpoint of a store is.
-pub(crate) fn checkpoint_of(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_os_string();
-    path.push(".checkpoint");
-    path.into()
 }
 
 /// The bytes of a store and of its checkpoint.

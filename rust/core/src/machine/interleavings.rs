@@ -8,7 +8,9 @@ use std::time::Duration;
 use shuttle::rand::{Rng, thread_rng};
 
 use super::pass;
-use super::stage::{JoinHandle, Stage, explore, in_one_go, mortal, options, spawn, spawn_stopping, token};
+use super::stage::{
+    JoinHandle, Stage, explore, in_one_go, join, mortal, number_of, options, spawn, spawn_stopping, token, value,
+};
 use crate::journal::Change;
 use crate::layout::{CHUNK_CELLS, HANDLES};
 use crate::sync::Ordering;
@@ -17,24 +19,6 @@ use crate::{Error, Operation, Outcome, Store};
 
 /// More accesses than an operation on such a store has as a rule.
 const ACCESSES: u32 = 110;
-
-/// A value of two words that tells if it is not whole.
-fn value(number: u8) -> [u8; 16] {
-    [number; 16]
-}
-
-/// The number that a value is of, if it is whole.
-fn number_of(value: &[u8]) -> u8 {
-    assert!(
-        value.len() == 16 && value.iter().all(|&byte| byte == value[0]),
-        "{value:?}"
-    );
-    value[0]
-}
-
-fn join<T>(task: JoinHandle<T>) -> T {
-    task.join().unwrap()
-}
 
 fn join_all<const N: usize>(tasks: [JoinHandle<()>; N]) {
     tasks.into_iter().for_each(join);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stage::{JoinHandle, Stage, explore, mortal, options, spawn};
+use super::stage::{Stage, explore, join, mortal, number_of, options, spawn, value};
 use crate::handles::Token;
 use crate::journal::{BATCH, Read};
 use crate::sync::Ordering;
@@ -12,22 +12,6 @@ use crate::{Operation, Store};
 const ACCESSES: u32 = 60;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn value(number: u8) -> [u8; 16] {
-    [number; 16]
-}
-
-fn number_of(value: &[u8]) -> u8 {
-    assert!(
-        value.len() == 16 && value.iter().all(|&byte| byte == value[0]),
-        "{value:?}"
-    );
-    value[0]
-}
-
-fn join<T>(task: JoinHandle<T>) -> T {
-    task.join().unwrap()
-}
 
 fn one_key(auto_vacuum: bool, handles: usize) -> &'static Stage {
     Stage::new(options().slots(1).auto_vacuum(auto_vacuum), handles, |stores| {

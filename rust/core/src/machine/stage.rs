@@ -292,3 +292,21 @@ pub(super) fn explore(preemptions: usize, stage: &'static Stage, scenario: impl 
         }
     }
 }
+
+/// A value of two words that tells if it is not whole.
+pub(super) fn value(number: u8) -> [u8; 16] {
+    [number; 16]
+}
+
+/// The number that a value is of, if it is whole.
+pub(super) fn number_of(value: &[u8]) -> u8 {
+    assert!(
+        value.len() == 16 && value.iter().all(|&byte| byte == value[0]),
+        "{value:?}"
+    );
+    value[0]
+}
+
+pub(super) fn join<T>(task: JoinHandle<T>) -> T {
+    task.join().unwrap()
+}

@@ -8,17 +8,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use splinter::{Changes, Error, ErrorCode, Geometry, OpenOptions, Pattern, Store, WatchOptions, Watcher};
+use splinter::{Changes, Error, ErrorCode, OpenOptions, Pattern, Store, WatchOptions, Watcher};
 
+pub(crate) use crate::bytes::geometry;
 use crate::bytes::{Random, memory_file};
-
-/// A small geometry, so that every byte of a region can be tried.
-pub(crate) fn geometry() -> Geometry {
-    Geometry::new(8, 192)
-        .and_then(|geometry| geometry.with_max_key_bytes(16))
-        .and_then(|geometry| geometry.with_journal_entries(64))
-        .unwrap()
-}
 
 /// Options that do not wait for what will never come.
 pub(crate) fn impatient() -> OpenOptions {

@@ -7,10 +7,27 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use splinter::Geometry;
 
+/// A small geometry, so that every byte of a region can be tried, and a fuzzer finds what is in it.
+pub(crate) fn geometry() -> Geometry {
+    Geometry::new(8, 192)
+        .and_then(|geometry| geometry.with_max_key_bytes(16))
+        .and_then(|geometry| geometry.with_journal_entries(64))
+        .unwrap()
+}
+
+/// Where the checkpoint of a store is.
+pub(crate) fn checkpoint_of(store: &Path) -> PathBuf {
+    let mut path = store.as_os_str().to_os_string();
+    path.push(".checkpoint");
+    path.into()
+}
+
+/// Where the header has the id of the machine's boot.
+pub(crate) const BOOT_ID_AT: usize = 136;
 /// Where the journal's tail and the recount flag stand in the header, and the hint where free slots are looked for.
 pub(crate) const FREE_HINT_AT: u64 = 216;
 pub(crate) const RECOUNT_AT: u64 = 220;

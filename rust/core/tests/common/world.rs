@@ -696,18 +696,6 @@ impl World {
         self.note(format!(
             "apply {choice} by {by} to {key:?}, {way:?}, signed: {is_signed}"
         ));
-        fn operation<T>(choice: usize, by: T) -> Operation<T> {
-            match choice {
-                0 => Operation::Add(by),
-                1 => Operation::AddChecked(by),
-                2 => Operation::Sub(by),
-                3 => Operation::SubChecked(by),
-                4 => Operation::And(by),
-                5 => Operation::Or(by),
-                6 => Operation::Xor(by),
-                _ => Operation::Not,
-            }
-        }
         let signed = by as i64;
         let real = if is_signed {
             call_any!(self, way, key, apply(operation(choice, signed))).map(|number| number as u64)
@@ -1152,4 +1140,18 @@ fn assert_near(left: Duration, deadline: u64) {
         left.abs_diff(expected) < Duration::from_secs(10),
         "{left:?} {expected:?}"
     );
+}
+
+/// One of the eight operations on numbers.
+pub(crate) fn operation<T>(choice: usize, by: T) -> Operation<T> {
+    match choice {
+        0 => Operation::Add(by),
+        1 => Operation::AddChecked(by),
+        2 => Operation::Sub(by),
+        3 => Operation::SubChecked(by),
+        4 => Operation::And(by),
+        5 => Operation::Or(by),
+        6 => Operation::Xor(by),
+        _ => Operation::Not,
+    }
 }
