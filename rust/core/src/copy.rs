@@ -62,6 +62,15 @@ mod imp {
             let memcpy: Memcpy = black_box(libc::memcpy);
             // SAFETY: both ranges are valid by the caller's promise and belong to different objects.
             unsafe { memcpy(to.cast(), from.cast(), bytes) };
+        } else if bytes >= 64 {
+            let mut at = 0;
+            while at + 64 < bytes {
+                // SAFETY: at + 64 < bytes.
+                unsafe { copy64(to.add(at), from.add(at)) };
+                at += 64;
+            }
+            // SAFETY: the last 64 bytes; they may overlap what was copied before.
+            unsafe { copy64(to.add(bytes - 64), from.add(bytes - 64)) };
         } else if bytes >= 16 {
             let mut at = 0;
             while at + 16 < bytes {
@@ -69,7 +78,7 @@ mod imp {
                 unsafe { copy16(to.add(at), from.add(at)) };
                 at += 16;
             }
-            // SAFETY: the last 16 bytes; they may overlap what was copied before.
+            // SAFETY: as above, with 16.
             unsafe { copy16(to.add(bytes - 16), from.add(bytes - 16)) };
         } else if bytes >= 8 {
             // SAFETY: the first and the last eight of 8 to 15 bytes.
@@ -103,6 +112,26 @@ mod imp {
         }
         // SAFETY: fewer than 16 bytes are left.
         unsafe { copy(at.add(done), zeros.as_ptr(), bytes - done) };
+    }
+
+    #[inline(always)]
+    unsafe fn copy64(to: *mut u8, from: *const u8) {
+        // SAFETY: as for `copy16`, with 64 bytes.
+        unsafe {
+            asm!(
+                "movdqu {a}, [{from}]",
+                "movdqu {b}, [{from} + 16]",
+                "movdqu {c}, [{from} + 32]",
+                "movdqu {d}, [{from} + 48]",
+                "movdqu [{to}], {a}",
+                "movdqu [{to} + 16], {b}",
+                "movdqu [{to} + 32], {c}",
+                "movdqu [{to} + 48], {d}",
+                a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
+                from = in(reg) from, to = in(reg) to,
+                options(nostack, preserves_flags)
+            );
+        }
     }
 
     #[inline(always)]

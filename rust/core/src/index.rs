@@ -12,6 +12,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::ops::ControlFlow;
+
 use crate::error::{Error, Result};
 use crate::layout::{CHUNK_CELLS, Chunk};
 use crate::region::{Region, SlotIndex};
@@ -64,34 +66,59 @@ impl Region {
     /// The same, telling of each slot that is likely to be the one as early as possible.
     #[inline(always)]
     pub(crate) fn find_with(&self, hash: u64, key: &[u8], likely: impl Fn(SlotIndex)) -> Option<(SlotIndex, Ctl)> {
-        let tag = tag(hash);
-        let mut at = self.home(hash);
-        for _ in 0..self.chunks() {
-            let chunk = self.chunk(at);
-            // Acquire pairs with the release of `link`: a tag that is seen has its cell, a count its chunks before it.
-            let first = chunk.tags[0].load(Ordering::Acquire);
-            let second = chunk.tags[1].load(Ordering::Acquire);
-            let mut marks = matches(first, second, tag);
-            while marks != 0 {
-                let cell = marks.trailing_zeros() as usize;
-                marks &= marks - 1;
-                // 0 means free, and wraps to a number that no slot has.
-                let number = chunk.cells[cell].load(Ordering::Relaxed).wrapping_sub(1);
-                let Some(slot) = self.slot_index(number) else {
-                    continue;
-                };
-                likely(slot);
-                let ctl = self.ctl(slot);
-                if self.holds(slot, ctl, key) {
-                    return Some((slot, ctl));
-                }
-            }
-            if second >> OVERFLOW_SHIFT == 0 {
-                return None;
-            }
+        let home = self.home(hash);
+        match self.find_in(home, hash, key, likely) {
+            ControlFlow::Break(found) => found,
+            ControlFlow::Continue(()) => self.find_behind(home, hash, key),
+        }
+    }
+
+    /// The rest of a search that does not end in a key's home chunk. Apart from it because few do, even in a full store.
+    #[inline(never)]
+    fn find_behind(&self, home: usize, hash: u64, key: &[u8]) -> Option<(SlotIndex, Ctl)> {
+        let mut at = home;
+        for _ in 1..self.chunks() {
             at = self.chunk_behind(at);
+            if let ControlFlow::Break(found) = self.find_in(at, hash, key, |_| ()) {
+                return found;
+            }
         }
         None
+    }
+
+    /// The part of a search that is within one chunk. Goes on if the key may be further behind.
+    #[inline(always)]
+    fn find_in(
+        &self,
+        at: usize,
+        hash: u64,
+        key: &[u8],
+        likely: impl Fn(SlotIndex),
+    ) -> ControlFlow<Option<(SlotIndex, Ctl)>> {
+        let chunk = self.chunk(at);
+        // Acquire pairs with the release of `link`: a tag that is seen has its cell, a count its chunks before it.
+        let first = chunk.tags[0].load(Ordering::Acquire);
+        let second = chunk.tags[1].load(Ordering::Acquire);
+        let mut marks = matches(first, second, tag(hash));
+        while marks != 0 {
+            let cell = marks.trailing_zeros() as usize;
+            marks &= marks - 1;
+            // 0 means free, and wraps to a number that no slot has.
+            let number = chunk.cells[cell].load(Ordering::Relaxed).wrapping_sub(1);
+            let Some(slot) = self.slot_index(number) else {
+                continue;
+            };
+            likely(slot);
+            let ctl = self.ctl(slot);
+            if self.holds(slot, ctl, key) {
+                return ControlFlow::Break(Some((slot, ctl)));
+            }
+        }
+        if second >> OVERFLOW_SHIFT == 0 {
+            ControlFlow::Break(None)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Tells of each slot that a hash's home chunk names for it, without a look at the slots.

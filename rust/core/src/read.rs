@@ -51,11 +51,14 @@ impl<'a> View<'a> {
         self.ctl.buffer()
     }
 
-    /// Copies the value to the start of `to`, which has room for it.
+    /// Copies the value to the start of `to` if there is room for it. Returns how many bytes it touched.
     #[inline]
-    pub(crate) fn copy_to(&self, to: &mut [u8]) {
-        self.region
-            .read_value(self.slot, self.buffer(), 0, &mut to[..self.value_bytes]);
+    pub(crate) fn copy_if_it_fits(&self, to: &mut [u8]) -> usize {
+        let Some(to) = to.get_mut(..self.value_bytes) else {
+            return 0;
+        };
+        self.region.read_value(self.slot, self.buffer(), 0, to);
+        self.value_bytes
     }
 
     /// Replaces `to` by the value.
@@ -143,6 +146,18 @@ impl<'a> View<'a> {
     }
 }
 
+/// What came of one attempt to read a key.
+pub(crate) enum Glance<T> {
+    /// What was taken, from one whole state of the slot.
+    Whole(T),
+    /// What was taken while the slot changed, or pages were missing.
+    Torn(T),
+    /// There is no such key, unless the store is damaged.
+    Absent,
+    /// Nothing was taken: the key's time is up, or something is wrong with it.
+    Unclear,
+}
+
 impl Store {
     /// Takes something from a key's slot, in one whole state of it; `None` if there is no such key.
     ///
@@ -169,9 +184,56 @@ impl Store {
         likely: impl Fn(SlotIndex),
         mut take: impl FnMut(&View<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
+        match self.glance(target, likely, &mut take) {
+            Glance::Whole(taken) => self.believed(taken).map(Some),
+            Glance::Absent => self.missing(target.key),
+            Glance::Torn(_) | Glance::Unclear => self.read_again(target, take),
+        }
+    }
+
+    /// [`Self::glance`] for whoever is going to need the value.
+    #[inline(always)]
+    pub(crate) fn glance_at_value<T>(&self, target: &Target<'_>, take: impl FnOnce(&View<'_>) -> T) -> Glance<T> {
+        self.glance(target, |slot| self.region().prefetch_values(slot), take)
+    }
+
+    /// The first attempt, which nearly always is the last. On its own, and without errors, so that what was taken stays in
+    /// registers.
+    #[inline(always)]
+    pub(crate) fn glance<T>(
+        &self,
+        target: &Target<'_>,
+        likely: impl Fn(SlotIndex),
+        take: impl FnOnce(&View<'_>) -> T,
+    ) -> Glance<T> {
         let region = self.region();
-        for _ in 0..OPTIMISTIC_READS {
-            let Some((slot, ctl)) = region.locate_with(target, &likely) else {
+        let Some((slot, ctl)) = region.locate_with(target, likely) else {
+            return Glance::Absent;
+        };
+        if let Ok(view) = View::new(region, slot, ctl)
+            && !view.is_expired()
+        {
+            let taken = take(&view);
+            if view.is_whole() && region.check_intact().is_ok() {
+                region.note_access(slot);
+                return Glance::Whole(taken);
+            }
+            return Glance::Torn(taken);
+        }
+        Glance::Unclear
+    }
+
+    /// Further attempts.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn read_again<T>(
+        &self,
+        target: &Target<'_>,
+        mut take: impl FnMut(&View<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let region = self.region();
+        for _ in 1..OPTIMISTIC_READS {
+            let Some((slot, ctl)) = region.locate(target) else {
                 return self.missing(target.key);
             };
             let taken = View::new(region, slot, ctl).and_then(|view| unexpired(&view, &mut take));
@@ -184,7 +246,6 @@ impl Store {
     }
 
     /// What a reader is given of what he took: nothing if the key's time was up.
-    #[inline]
     fn found<T>(&self, slot: SlotIndex, taken: Result<Option<T>>) -> Result<Option<T>> {
         match &taken {
             Ok(Some(_)) => self.region().note_access(slot),
@@ -300,7 +361,7 @@ impl Store {
 
     /// The answer for a key that was not found: none, unless it could not be a key or the store is damaged.
     #[inline(never)]
-    fn missing<T>(&self, key: &[u8]) -> Result<Option<T>> {
+    pub(crate) fn missing<T>(&self, key: &[u8]) -> Result<Option<T>> {
         self.region().check_intact()?;
         self.region().key(key).map(|_| None)
     }

@@ -392,9 +392,9 @@ impl Region {
     /// Has the start of either value buffer fetched while the slot itself is still on its way from memory.
     #[inline]
     pub(crate) fn prefetch_values(&self, slot: SlotIndex) {
-        for buffer in [Buffer::Even, Buffer::Odd] {
-            simd::prefetch(self.base.wrapping_add(self.value_offset(slot, buffer)));
-        }
+        let even = self.base.wrapping_add(self.value_offset(slot, Buffer::Even));
+        simd::prefetch(even);
+        simd::prefetch(even.wrapping_add(self.layout.value_stride));
     }
 
     /// A value where it lies. Other processes may write there, which is why it consists of atomics.

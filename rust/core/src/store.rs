@@ -18,7 +18,7 @@ use crate::key::Target;
 use crate::layout::{FLAG_AUTO_VACUUM, FORMAT_VERSION, Geometry, MAGIC};
 use crate::lock::{Backoff, Writer};
 use crate::options::{OpenOptions, file_path, memory_path, open_regular};
-use crate::read::View;
+use crate::read::{Glance, View};
 use crate::region::Region;
 use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sys;
@@ -425,13 +425,47 @@ impl Store {
     /// replaced the value faster than it could be copied for as long as the lock timeout.
     #[inline]
     pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
-        self.get_at(&self.target(key.as_ref()), buffer)
+        let key = key.as_ref();
+        let seen = self.glance_at_key(key, buffer);
+        self.copied(seen, || self.target(key), buffer)
     }
 
     #[inline]
     pub(crate) fn get_at(&self, target: &Target<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
-        let found = self.get_and(target, buffer, |_| ())?;
-        Ok(found.map(|(bytes, ())| bytes))
+        let seen = self.glance_to_copy(target, buffer);
+        self.copied(seen, || *target, buffer)
+    }
+
+    /// Apart from its callers, because what it returns fits in two registers: a result is written to memory, and read again in
+    /// other pieces at once, for which processors have to wait.
+    #[inline(never)]
+    fn glance_at_key(&self, key: &[u8], buffer: &mut [u8]) -> Glance<usize> {
+        self.glance_to_copy(&self.target(key), buffer)
+    }
+
+    #[inline(always)]
+    fn glance_to_copy(&self, target: &Target<'_>, buffer: &mut [u8]) -> Glance<usize> {
+        self.glance_at_value(target, |view| {
+            view.copy_if_it_fits(buffer);
+            view.value_bytes
+        })
+    }
+
+    /// What [`Self::get`] returns after a first attempt.
+    #[inline]
+    fn copied<'k>(
+        &self,
+        seen: Glance<usize>,
+        target: impl Fn() -> Target<'k>,
+        buffer: &mut [u8],
+    ) -> Result<Option<usize>> {
+        let found = match seen {
+            Glance::Whole(bytes) => return Ok(Some(bytes)),
+            Glance::Absent => return self.missing(target().key),
+            Glance::Torn(bytes) => self.copy_again(&target(), buffer, bytes, |_| ()),
+            Glance::Unclear => self.copy_again(&target(), buffer, 0, |_| ()),
+        };
+        Ok(found?.map(|(bytes, ())| bytes))
     }
 
     /// [`Self::get`] with what belongs to the same version of the value.
@@ -442,7 +476,16 @@ impl Store {
     pub fn get_version(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<Version>> {
         let target = self.target(key.as_ref());
         let state = |view: &View<'_>| (view.ctl.sequence() << 1, view.value_type());
-        let found = self.get_and(&target, buffer, state)?;
+        let seen = self.glance_at_value(&target, |view| {
+            view.copy_if_it_fits(buffer);
+            (view.value_bytes, state(view))
+        });
+        let found = match seen {
+            Glance::Whole(found) => Some(found),
+            Glance::Absent => self.missing(target.key)?,
+            Glance::Torn((bytes, _)) => self.copy_again(&target, buffer, bytes, state)?,
+            Glance::Unclear => self.copy_again(&target, buffer, 0, state)?,
+        };
         Ok(found.map(|(value_bytes, (epoch, value_type))| Version {
             value_bytes,
             epoch,
@@ -450,24 +493,26 @@ impl Store {
         }))
     }
 
-    /// Copies a value to the start of a buffer, and takes something else of the same version.
-    #[inline]
-    fn get_and<T>(
+    /// Copies a value to the start of a buffer, and takes something else of the same version, after an attempt that came to
+    /// nothing and was of a value of `tried_bytes`.
+    #[cold]
+    #[inline(never)]
+    fn copy_again<T>(
         &self,
         target: &Target<'_>,
         buffer: &mut [u8],
+        tried_bytes: usize,
         also: impl Fn(&View<'_>) -> T,
     ) -> Result<Option<(usize, T)>> {
-        let mut touched_bytes = 0;
-        let found = self.read_value(target, |view| {
-            if view.value_bytes <= buffer.len() {
-                view.copy_to(buffer);
-                touched_bytes = touched_bytes.max(view.value_bytes);
-            }
+        let room = buffer.len();
+        let touched = |bytes: usize| if bytes <= room { bytes } else { 0 };
+        let mut touched_bytes = touched(tried_bytes);
+        let found = self.read_again(target, |view| {
+            touched_bytes = touched_bytes.max(view.copy_if_it_fits(buffer));
             Ok((view.value_bytes, also(view)))
         });
         let valid_bytes = match &found {
-            Ok(Some((bytes, _))) if *bytes <= buffer.len() => *bytes,
+            Ok(Some((bytes, _))) => touched(*bytes),
             _ => 0,
         };
         // An attempt that failed has copied more than the one that succeeded: nobody is to see the rest.
