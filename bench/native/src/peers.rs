@@ -43,6 +43,11 @@ pub trait Peer {
         }
     }
 
+    /// Reads that had to be begun anew because of a writer, if that can happen and is counted.
+    fn retries(&self) -> Option<u64> {
+        None
+    }
+
     // The loops that are measured: here, so that each is compiled for its peer, and a turn costs one virtual call.
 
     fn get_each(&mut self, steps: &[Step], into: &mut [u8]) {
@@ -205,6 +210,10 @@ impl Peer for Splinter {
     fn set_many(&mut self, steps: &[Step], value: &[u8]) {
         let entries = keys_of(steps).map(|key| (key, value));
         sure(self.store.set_many(&entries[..steps.len()]));
+    }
+
+    fn retries(&self) -> Option<u64> {
+        Some(self.store.retries())
     }
 }
 

@@ -22,6 +22,10 @@ const LMDB_MAP_BYTES: usize = 256 << 20;
 /// Steps between two looks at the clock.
 const PIECE: usize = 16;
 
+/// Of the time that a read takes.
+const PERCENTILES: [(&str, f64); 3] = [("p50, ns", 50.0), ("p99, ns", 99.0), ("p99.9, ns", 99.9)];
+const RETRIES: &str = "retries in a million reads";
+
 const LMDB: &str = "LMDB";
 const SQLITE: &str = "SQLite";
 const REDIS: &str = "Redis";
@@ -71,6 +75,7 @@ pub fn child(peer: &str, directory: &Path, numbers: &[usize]) {
     let mut values = values.iter().cycle();
     let mut buffer = vec![0; value_bytes];
     let mut latencies = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3).expect("bounds");
+    let mut retried = 0;
     serve(|command| {
         let (what, ms) = command.split_once(' ').expect("two words");
         let end = Duration::from_millis(ms.parse().expect("a number"));
@@ -101,8 +106,12 @@ pub fn child(peer: &str, directory: &Path, numbers: &[usize]) {
             }
         }
         let rate = done as f64 / start.elapsed().as_secs_f64() / 1e6;
-        let percentiles = [50.0, 99.0, 99.9].map(|p| latencies.value_at_percentile(p) as f64);
-        [&[rate][..], &percentiles].concat()
+        let percentiles = PERCENTILES.map(|(_, p)| latencies.value_at_percentile(p) as f64);
+        let retries = peer
+            .retries()
+            .map(|retries| (retries - retried) as f64 / done as f64 * 1e6);
+        retried = peer.retries().unwrap_or(0);
+        [&[rate][..], &percentiles, retries.as_slice()].concat()
     });
 }
 
@@ -182,8 +191,8 @@ fn measure<const N: usize>(context: &Context, names: &[&'static str], keys: usiz
             pair.reader.tell(&format!("time {slice_ms}"));
             let answer = pair.reader.answer();
             pair.writer.answer();
-            let latencies = ["p50", "p99", "p99.9"].into_iter().zip(answer[1..].iter());
-            series.beside.details = latencies.map(|(name, &ns)| (name, ns)).collect();
+            let names = PERCENTILES.map(|(name, _)| name).into_iter().chain([RETRIES]);
+            series.beside.details = names.zip(answer[1..].iter().copied()).collect();
         }
     }
     measured

@@ -479,7 +479,7 @@ fn measure(context: &Context, book: &mut Book, subjects: &mut [Subject], group: 
         }
     }
     for (subject, series) in subjects.iter().zip(&mut all) {
-        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
+        for (name, share) in [("p50, µs", 0.5), ("p99, µs", 0.99), ("p99.9, µs", 0.999)] {
             series.details.insert(name, quantile(&subject.us, share));
         }
     }

@@ -218,6 +218,7 @@ impl Store {
                 region.note_access(slot);
                 return Glance::Whole(taken);
             }
+            self.count_retry();
             return Glance::Torn(taken);
         }
         Glance::Unclear
@@ -241,6 +242,7 @@ impl Store {
                 region.check_intact()?;
                 return self.found(slot, taken);
             }
+            self.count_retry();
         }
         self.read_firmly(target, take)
     }
@@ -296,6 +298,7 @@ impl Store {
                 region.check_intact()?;
                 return taken.map(|taken| self.believed(taken)).transpose();
             }
+            self.count_retry();
         }
         let mut backoff = Backoff::new(self.lock_timeout());
         self.read_slot_firmly(slot, &mut backoff, |view| Some(take(view)))?
@@ -436,6 +439,7 @@ mod tests {
         let reader = Store::open(directory.path().join("s")).unwrap();
         for read in reads(&reader, slot) {
             let (mut value, mut is_kept_out, mut looks) = (Vec::new(), false, 0);
+            let retries = reader.retries();
             let found = read(&mut |view| {
                 looks += 1;
                 is_kept_out = overtaken(&writer, view, &mut value);
@@ -443,6 +447,7 @@ mod tests {
             });
             assert_eq!(found.unwrap(), Some(()));
             assert!(is_kept_out && looks > 1, "{looks} looks");
+            assert_eq!(reader.retries() - retries, looks - 1);
             assert_eq!(writer.get_vec("k").unwrap().unwrap(), value);
             writer.set("k", "second").unwrap();
         }

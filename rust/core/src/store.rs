@@ -62,6 +62,8 @@ pub struct Store {
     poll_interval: Duration,
     /// Waits in a row that spinning was of no use to.
     vain_spins: AtomicU32,
+    /// Attempts to read that came to nothing.
+    retries: AtomicU64,
     /// Watches, feeds and polls of this handle that have begun and not ended.
     watches: AtomicU32,
     durability: Durability,
@@ -202,6 +204,7 @@ impl Store {
             spin: options.spin_value(),
             poll_interval: options.poll_interval_value(),
             vain_spins: AtomicU32::new(0),
+            retries: AtomicU64::new(0),
             watches: AtomicU32::new(0),
             durability: options.durability_value(),
             checkpointing: PerProcess::new(Checkpointing::default()),
@@ -879,6 +882,18 @@ impl Store {
     /// As there.
     pub fn poll_since(&self, key: impl AsRef<[u8]>, epoch: u64, timeout: Duration) -> Result<bool> {
         self.wait_for_change(key.as_ref(), Some(epoch), timeout)
+    }
+
+    /// How often a read by this handle found its key changed under its eyes, and was begun anew: a measure of how much readers
+    /// and writers are in each other's way.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    pub(crate) fn count_retry(&self) {
+        // Relaxed: a figure, which orders nothing.
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The path by which other processes open this store.
