@@ -78,7 +78,7 @@ impl Pattern {
     pub fn matches(&self, key: &str) -> bool {
         match &self.0 {
             Kind::Keys(keys) => keys.iter().any(|one| one == key),
-            Kind::Prefix(prefix) => key.starts_with(prefix.as_str()),
+            Kind::Prefix(prefix) => begins_with(key.as_bytes(), prefix.as_bytes()),
             Kind::Glob(pieces) => glob_matches(pieces, key),
         }
     }
@@ -101,6 +101,13 @@ impl Pattern {
             Kind::Prefix(_) | Kind::Glob(_) => Ok(()),
         }
     }
+}
+
+/// Whether a key begins with a prefix, most often the empty one: whose address is none, as that of any empty vector. The C
+/// library's comparison reads there, masked, and while that is harmless, the processor takes 40 ns to find that it is.
+#[inline]
+pub(crate) fn begins_with(key: &[u8], prefix: &[u8]) -> bool {
+    prefix.is_empty() || key.starts_with(prefix)
 }
 
 /// Goes back only to the last run that was met, because an earlier one could not do better: lengths multiply, at worst.

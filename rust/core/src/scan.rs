@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use crate::pattern::begins_with;
 use crate::store::Store;
 use crate::sync::Ordering;
 use crate::value_type::ValueType;
@@ -119,7 +120,7 @@ impl Iterator for Entries<'_> {
                 let labels = view.labels();
                 // A key that was deleted and inserted again since the scan began would be met twice.
                 let is_of_this_scan = view.birth() < births - 1;
-                let is_meant = is_of_this_scan && key.starts_with(prefix) && labels & wanted == wanted;
+                let is_meant = is_of_this_scan && begins_with(key, prefix) && labels & wanted == wanted;
                 let is_yielded = is_meant && !view.is_expired();
                 Ok(is_yielded.then(|| (view.ctl.epoch(), view.value_bytes, view.value_type(), labels)))
             });
