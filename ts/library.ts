@@ -5,7 +5,7 @@
  *
  * 1. the option `libPath`,
  * 2. the environment variable `SPLINTER_LIB`,
- * 3. the package of the platform: `splinter-bus-linux-x64-gnu`, `splinter-bus-linux-arm64-musl` and so on,
+ * 3. the package of the platform, `@splinter-bus/linux-x64-gnu` or `@splinter-bus/linux-arm64-gnu`,
  * 4. beside this module,
  * 5. the build output of this repository,
  * 6. the system's library directories.
@@ -22,6 +22,7 @@ import * as check from "./arguments.ts";
 import { type LibraryAttempt, LibraryError, PermissionError } from "./errors.ts";
 import { ABI } from "./layout.ts";
 import type { Native, Runtime } from "./native.ts";
+import { libraryPath, platformPackage } from "./platform.ts";
 
 const FILE = "libsplinter_bus.so";
 const VARIABLE = "SPLINTER_LIB";
@@ -58,7 +59,7 @@ export class Libraries {
     const fromVariable = this.#variable(tried);
     if (fromVariable) return this.#named(fromVariable, `${VARIABLE}=${fromVariable}`);
     let denied: PermissionError | undefined;
-    for (const candidate of [...this.#packages(tried), ...files()]) {
+    for (const candidate of [...packaged(tried), ...files()]) {
       try {
         return this.#load(candidate);
       } catch (error) {
@@ -107,17 +108,18 @@ export class Libraries {
       return undefined;
     }
   }
+}
 
-  *#packages(tried: LibraryAttempt[]): Generator<string> {
-    for (const libc of ["gnu", "musl"]) {
-      const name = `splinter-bus-linux-${process.arch}-${libc}`;
-      try {
-        yield this.#runtime.resolve(`${name}/${FILE}`);
-      } catch {
-        tried.push({ place: `package ${name}`, reason: "not installed" });
-      }
-    }
+/** The library in the package of the platform, if that is installed. */
+function* packaged(tried: LibraryAttempt[]): Generator<string> {
+  let path: string;
+  try {
+    path = libraryPath();
+  } catch {
+    tried.push({ place: `package ${platformPackage}`, reason: "not installed" });
+    return;
   }
+  yield path;
 }
 
 /** The places that are known without asking. */

@@ -133,13 +133,6 @@ export interface Runtime {
   env(name: string): string | undefined;
 
   /**
-   * Finds a file of an installed package.
-   *
-   * @throws {Error} If there is no such package.
-   */
-  resolve(specifier: string): string;
-
-  /**
    * Makes sure that the runtime's user has allowed the access, since native code would not be stopped.
    *
    * @throws {PermissionError} If not.

@@ -6,7 +6,6 @@
 import { dlopen, type Pointer, toArrayBuffer } from "bun:ffi";
 import { existsSync } from "node:fs";
 import { connect, type NetConnectOpts } from "node:net";
-import { fileURLToPath } from "node:url";
 import type { Native, Runtime } from "../native.ts";
 import { symbols } from "./symbols.ts";
 
@@ -21,8 +20,6 @@ export const runtime: Runtime = {
   },
 
   env: (name) => process.env[name],
-
-  resolve: (specifier) => fileURLToPath(import.meta.resolve(specifier)),
 
   // Bun leaves permissions to the system.
   permit() {},

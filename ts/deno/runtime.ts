@@ -5,7 +5,6 @@
  */
 import { existsSync } from "node:fs";
 import { Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { PermissionError } from "../errors.ts";
 import type { Native, Runtime } from "../native.ts";
 import { Slab } from "./slab.ts";
@@ -32,10 +31,6 @@ export const runtime: Runtime = {
   env(name: string): string | undefined {
     if (!isGranted({ name: "env", variable: name })) throw denied("read", "env", name);
     return Deno.env.get(name);
-  },
-
-  resolve(specifier: string): string {
-    return fileURLToPath(import.meta.resolve(specifier));
   },
 
   permit(path: string, access: "read" | "write"): void {
