@@ -190,6 +190,8 @@ export interface SplinterConstructor extends Function {
  *
  * @param runtime The runtime.
  * @returns Its `Splinter`.
+ *
+ * @internal
  */
 export function splinterFor(runtime: Runtime): SplinterConstructor {
   const libraries = new Libraries(runtime);

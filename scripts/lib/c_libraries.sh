@@ -15,8 +15,7 @@ headers=("$root/rust/libsplinter/splinter.h" "$root/rust/ffi/splinter_bus.h")
 # The number that programs are linked with. It is counted up when a function or a structure changes so that they would have
 # to be built anew, and only then: functions that are added do not count.
 abi=0
-version=$(sed -nE 's/^version = "(.*)"$/\1/p' "$root/rust/Cargo.toml")
-[[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] || die "rust/Cargo.toml has no version"
+version=$(crate_version)
 
 need ld "the linker (Debian's package \"binutils\")"
 need objcopy "objcopy (Debian's package \"binutils\")"

@@ -39,6 +39,14 @@ pinned() {
   node -p 'require(process.argv[1]).devDependencies[process.argv[2]]' "$root/package.json" "$1"
 }
 
+# The version of all that this repository publishes.
+crate_version() {
+  local version
+  version=$(sed -nE 's/^version = "(.*)"$/\1/p' "$root/rust/Cargo.toml")
+  [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+ ]] || die "rust/Cargo.toml has no version"
+  printf '%s\n' "$version"
+}
+
 # Deno, Bun and the rest of the development tools, as package-lock.json names them.
 install_tools() {
   local installed=$root/node_modules/.installed-lock.json name
