@@ -62,7 +62,14 @@ export type Labels = string | number | bigint | readonly (string | number | bigi
 
 /** How the library is found; part of all options. */
 export interface LibraryOptions {
-  /** The path of the native library, or its `file:` URL, instead of a search. */
+  /**
+   * The path of the native library, or its `file:` URL, instead of a search.
+   *
+   * It is not needed where the npm package `splinter-bus` is installed, nor in a program made by `bun build --compile`,
+   * which has the library in it. A program made by `deno compile` has what is named by `--include`: import
+   * `splinter-bus` from npm, and include the path that `libraryPath()` of `splinter-bus/native` gives. A library beside
+   * the program is `join(dirname(process.execPath), "libsplinter_bus.so")`.
+   */
   libPath?: string | URL;
 }
 

@@ -1,0 +1,131 @@
+/** Projects of somebody who uses the packages, made from what scripts/pack has packed. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PATIENCE_MS, TempDir } from "../../ts/tests/suite.ts";
+
+export const root: string = fileURLToPath(new URL("../../", import.meta.url));
+export const packages: string = join(root, "rust/target/packages");
+assert.ok(existsSync(packages), "there are no packages: scripts/pack makes them");
+
+/** What a manifest says, as far as it is tested. */
+export interface Manifest {
+  name: string;
+  version: string;
+  license: string;
+  optionalDependencies?: Record<string, string>;
+  [field: string]: unknown;
+}
+
+export function readJson(path: string): Manifest {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
+
+export const { name, version } = readJson(join(root, "package.json"));
+
+/** The package of this machine's platform: its name, and that of its directory and tarball. */
+export const platform: { name: string; directory: string; tarball: string } = {
+  name: `@splinter-bus/linux-${process.arch}-gnu`,
+  directory: `linux-${process.arch}-gnu`,
+  tarball: join(packages, `npm/splinter-bus-linux-${process.arch}-gnu-${version}.tgz`),
+};
+export const tarball: string = join(packages, `npm/${name}-${version}.tgz`);
+
+/** Where nobody listens: what would ask a registry fails. */
+const NOBODY = "http://127.0.0.1:9/";
+
+/** An empty project, gone at the end of its block. */
+export class Project extends TempDir {
+  readonly #environment: Record<string, string | undefined>;
+
+  constructor() {
+    super();
+    // Nothing of the user's own configuration, and nothing from any network.
+    this.#environment = {
+      PATH: `${join(root, "node_modules/.bin")}:${process.env.PATH}`,
+      HOME: this.path,
+      DENO_DIR: this.file("deno"),
+      DENORT_BIN: process.env.DENORT_BIN,
+      DENO_NO_PROMPT: "1",
+      DENO_NO_UPDATE_CHECK: "1",
+      NO_COLOR: "1",
+      NPM_CONFIG_REGISTRY: NOBODY,
+      JSR_URL: NOBODY,
+    };
+    this.write("package.json", JSON.stringify({ name: "project", private: true, type: "module" }));
+  }
+
+  /** Installs the packages for npm from their tarballs. */
+  async install(installer: "npm" | "bun"): Promise<void> {
+    if (installer === "npm") {
+      await this.run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball, platform.tarball]);
+    } else {
+      // Bun would ask the registry for the platform's package too, which it has been given.
+      const dependencies = { [name]: `file:${tarball}` };
+      const overrides = { [platform.name]: `file:${platform.tarball}` };
+      this.write("package.json", JSON.stringify({ private: true, type: "module", dependencies, overrides }));
+      await this.run("bun", ["install"]);
+    }
+    // What Deno and tsc know of Node.js's modules, as most projects have it.
+    for (const types of ["@types", "undici-types", "bun-types"]) {
+      symlinkSync(join(root, "node_modules", types), this.file(`node_modules/${types}`));
+    }
+  }
+
+  /** Puts the package for JSR where `jsr:@splinter/ffi` is taken from instead of the registry. */
+  linkJsr(): void {
+    cpSync(join(packages, "jsr"), this.file("ffi"), { recursive: true });
+    this.write("deno.json", JSON.stringify({ links: ["./ffi"] }));
+  }
+
+  write(file: string, text: string): void {
+    writeFileSync(this.file(file), text);
+  }
+
+  /** Starts a program, which ends with its block at the latest. */
+  start(program: string, args: string[]): Program {
+    return new Program(program, args, this.path, this.#environment);
+  }
+
+  /** Runs a program that must end with a status, and returns what it printed. */
+  async run(program: string, args: string[], status = 0): Promise<string> {
+    await using running = this.start(program, args);
+    const ended = await running.ended;
+    assert.equal(ended, status, `${program} ${args.join(" ")} ended with ${ended}:\n${running.output}`);
+    return running.output;
+  }
+}
+
+/** A program that runs. */
+export class Program implements AsyncDisposable {
+  /** What it has printed so far, errors too. */
+  output = "";
+  /** Its status, when it has ended; `null` if it was killed. */
+  readonly ended: Promise<number | null>;
+  readonly #kill: () => void;
+
+  constructor(program: string, args: string[], cwd: string, env: Record<string, string | undefined>) {
+    const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: 4 * PATIENCE_MS });
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => this.output += text);
+    this.#kill = () => child.kill("SIGKILL");
+    this.ended = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", resolve);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#kill();
+    await this.ended;
+  }
+}
+
+/** All files in a directory, by their paths in it. */
+export function filesIn(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(directory.length + 1))
+    .sort();
+}
