@@ -69,21 +69,28 @@ build_rust() {
   (cd "$root/rust" && cargo build --release --locked --quiet "$@") || die "the Rust build failed"
 }
 
-# What the tests of the C libraries and the examples need besides: installed where that takes nobody's leave.
-install_c_tools() {
-  local missing=() tool
-  for tool in c++:g++ pkg-config:pkg-config python3:python3 valgrind:valgrind; do
-    command -v "${tool%:*}" >/dev/null || missing+=("${tool#*:}")
+# Installs what is missing of Debian's packages, where that takes nobody's leave.
+install_packages() { # COMMAND:PACKAGES...
+  local missing=() pair
+  for pair in "$@"; do
+    # Words that are separated by spaces.
+    # shellcheck disable=SC2206
+    command -v "${pair%%:*}" >/dev/null || missing+=(${pair#*:})
   done
   if ((${#missing[@]} > 0)) && ((EUID == 0)) && command -v apt-get >/dev/null; then
     step "Installing ${missing[*]}"
     apt-get update --quiet=2 || die "apt-get update failed"
-    # Valgrind recognises the C library's functions by its symbols.
-    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" libc6-dbg ||
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" ||
       die "the Debian packages ${missing[*]} could not be installed"
     missing=()
   fi
   ((${#missing[@]} == 0)) || die "these Debian packages are missing: install them first: ${missing[*]}"
+}
+
+# What the tests of the C libraries and the examples need besides.
+install_c_tools() {
+  # Valgrind recognises the C library's functions by its symbols.
+  install_packages c++:g++ pkg-config:pkg-config python3:python3 "valgrind:valgrind libc6-dbg"
 }
 
 # A program for the work on this repository alone: sets "tool" to where it is.

@@ -1,10 +1,10 @@
 /**
  * The Deno and the Bun part of `scripts/demo`: reads the machine's figures that the Rust process publishes, watches
- * for each beat, and writes this process's own figures back. Blind to the runtime; `proc_reader.deno.ts` and
- * `proc_reader.bun.ts` start it.
+ * for each beat, and writes this process's own figures back. Blind to the runtime; `reader.deno.ts` and
+ * `reader.bun.ts` start it.
  */
 import process from "node:process";
-import type { Store } from "../ts/store.ts";
+import type { Store } from "../../ts/store.ts";
 
 const START_LIMIT_MS = 30_000;
 const BEAT_LIMIT_MS = 5_000;

@@ -1,5 +1,7 @@
-// Reads the greeting that another process left and leaves one: run it beside hello.rs, hello.deno.ts and hello.bun.ts.
-// cc hello.c $(pkg-config --cflags --libs splinter_p) -o hello
+// Reads the greeting that another process left and leaves one: run it beside the others of this directory.
+//
+//     cc hello.c $(pkg-config --cflags --libs splinter_p) -o hello
+//     ./hello
 #include <splinter.h>
 #include <stdio.h>
 

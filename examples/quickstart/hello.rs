@@ -1,4 +1,9 @@
-//! Reads the greeting that another process left and leaves one: run it beside `hello.deno.ts` and `hello.bun.ts`.
+//! Reads the greeting that another process left and leaves one: run it beside the others of this directory.
+//!
+//! ```console
+//! $ cargo add splinter-bus
+//! $ cargo run
+//! ```
 
 use splinter::Store;
 

@@ -1,4 +1,7 @@
-"""Reads the greeting that another process left and leaves one: any language that can call C joins in as this one does."""
+"""Reads the greeting that another process left and leaves one: any language that can call C joins in as this one does.
+
+    python3 hello.py
+"""
 
 from ctypes import CDLL, byref, c_size_t, create_string_buffer, get_errno
 from os import strerror
