@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
 install_packages chromium:chromium ip:iproute2 tc:iproute2
-build_rust --package splinter-bus --example hello --example proc_publisher
+build_rust --package splinter-bus --example hello --example llm_reader --example proc_publisher
 build_rust --package splinter-bus-cli
 build_c
 cd -- "$root"
