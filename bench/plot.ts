@@ -55,7 +55,7 @@ export function plot(group: Group): string {
   for (let power = low; power <= high; power++) {
     const at = (LABEL_PX + x(10 ** power)).toFixed(1);
     axis.push(`<line x1="${at}" y1="${TITLE_PX}" x2="${at}" y2="${y}" stroke="#8c8c8c" stroke-opacity="0.35"/>`);
-    text(Number(at), y + 16, "middle", digits(10 ** power));
+    text(Number(at), y + 16, "middle", (10 ** power).toLocaleString("en-US", { maximumFractionDigits: 9 }));
   }
   const width = LABEL_PX + BARS_PX + VALUE_PX;
   const height = y + 24;
