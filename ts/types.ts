@@ -11,12 +11,31 @@
  * - A `Uint8Array`, any other view, an `ArrayBuffer` or a `SharedArrayBuffer` is stored byte for byte.
  * - A number, a boolean, `null`, an array or a plain object is stored as JSON.
  * - A bigint is stored as 8 bytes, little-endian, as the numbers of {@linkcode Store.add} are.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type StoreValue } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const values: StoreValue[] = ["text", 12, 12n, true, null, [1, 2], { a: 1 }, new Uint8Array(3)];
+ * for (const [i, value] of values.entries()) store.set(`value/${i}`, value);
+ * ```
  */
 export type StoreValue = string | number | bigint | boolean | null | object;
 
 /**
  * What a value is. A string that is set is `"text"`, a bigint `"biguint"` or, below 0, `"bigint"`, what has a JSON form
  * `"json"`; bytes leave a key the type that it has. A key of which nothing was said is `"void"`.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type ValueType } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const type: ValueType = "image";
+ * store.set("logo", new Uint8Array([0x89, 0x50, 0x4e, 0x47]), { type });
+ * console.log(store.getEntry("logo")?.type); // image
+ * ```
  */
 export type ValueType = "void" | "bigint" | "biguint" | "json" | "binary" | "image" | "audio" | "text";
 
@@ -28,6 +47,16 @@ export type ValueType = "void" | "bigint" | "biguint" | "json" | "binary" | "ima
  * - `"lru"`: a key that was not used for a long time, approximately the one that was not used for longest.
  *
  * A pinned key is never evicted: see {@linkcode Store.pin}.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Eviction, Splinter } from "@splinter/ffi";
+ *
+ * const eviction: Eviction = "lru";
+ * using store = Splinter.anonymous({ slots: 2, eviction });
+ * for (let i = 0; i < 10; i++) store.set(`page/${i}`, i);
+ * console.log(store.list().length); // 2
+ * ```
  */
 export type Eviction = "none" | "ttl" | "lru";
 
@@ -38,13 +67,35 @@ export type Eviction = "none" | "ttl" | "lru";
  * - `{ intervalMs }`: what was written in so many milliseconds and the time of a sync. A thread of the native library syncs
  *   again and again, for all who write to the store, and once more when this store object is closed.
  * - `"commit"`: nothing that a write of this store object has returned from. Each waits for the disk.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Durability, Splinter } from "@splinter/ffi";
+ *
+ * const durability: Durability = { intervalMs: 100 };
+ * const path = `/tmp/${crypto.randomUUID()}.splinter`;
+ * using store = Splinter.create(path, { durability });
+ * store.set("order", "paid"); // on the disk after 100 ms
+ * Splinter.remove(path);
+ * ```
  */
 export type Durability = "none" | "commit" | {
   /** How often the store is synced, in milliseconds, from 1 on. While nothing changes nothing is written. */
   intervalMs: number;
 };
 
-/** What was done to a store that was opened after a restart of the machine: see {@linkcode Store.recovery}. */
+/**
+ * What was done to a store that was opened after a restart of the machine: see {@linkcode Store.recovery}.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Recovery, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const recovery: Recovery | null = store.recovery;
+ * console.log(recovery?.lost ?? "There was nothing to recover");
+ * ```
+ */
 export interface Recovery {
   /** How many keys were found whole in the store itself. */
   kept: number;
@@ -57,10 +108,34 @@ export interface Recovery {
 /**
  * Labels: the number of one, from 0 to 63; a name that {@linkcode Store.nameLabel} gave it; several as a bigint with a
  * bit for each; or an array of these.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Labels, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const labels: Labels = [0, 5];
+ * store.set("cpu/0", 17);
+ * store.label("cpu/0", { add: labels });
+ * console.log([...store.keys({ labels: 5 })]); // [ "cpu/0" ]
+ * ```
  */
 export type Labels = string | number | bigint | readonly (string | number | bigint)[];
 
-/** How the library is found; part of all options. */
+/**
+ * How the library is found; part of all options.
+ *
+ * @example Usage
+ * ```ts
+ * import { type LibraryOptions, Splinter } from "@splinter/ffi";
+ *
+ * // A program made by "deno compile" may have the library beside it.
+ * const options: LibraryOptions = Deno.build.standalone
+ *   ? { libPath: `${Deno.execPath()}/../libsplinter_bus.so` }
+ *   : {};
+ * using store = Splinter.anonymous(options);
+ * ```
+ */
 export interface LibraryOptions {
   /**
    * The path of the native library, or its `file:` URL, instead of a search.
@@ -73,7 +148,18 @@ export interface LibraryOptions {
   libPath?: string | URL;
 }
 
-/** How an anonymous store is made. All of it is optional. */
+/**
+ * How an anonymous store is made. All of it is optional.
+ *
+ * @example Usage
+ * ```ts
+ * import { type AnonymousOptions, Splinter } from "@splinter/ffi";
+ *
+ * const options: AnonymousOptions = { slots: 64, maxValueSize: 1 << 20, autoVacuum: false };
+ * using store = Splinter.anonymous(options);
+ * console.log(store.getBusHeaderSnapshot().slots); // 64
+ * ```
+ */
 export interface AnonymousOptions extends LibraryOptions {
   /** How many keys fit, 1 to 2^26. 1024 if not said. */
   slots?: number;
@@ -125,6 +211,16 @@ export interface AnonymousOptions extends LibraryOptions {
  *
  * What describes the shape of a store (`slots`, `maxValueSize`, `maxKeySize`, `journal`) counts when it is created.
  * Opening an existing store of another shape than the one asked for is an `IncompatibleError`.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type SplinterOptions } from "@splinter/ffi";
+ *
+ * const options: SplinterOptions = { memory: true, slots: 64, mode: 0o660 };
+ * const name = `example-${crypto.randomUUID()}`;
+ * using store = Splinter.openOrCreate(name, options);
+ * Splinter.remove(name, { memory: true });
+ * ```
  */
 export interface SplinterOptions extends AnonymousOptions {
   /** Whether the name is one of shared memory rather than a path of a file. */
@@ -143,13 +239,36 @@ export interface SplinterOptions extends AnonymousOptions {
   durability?: Durability;
 }
 
-/** How a store is removed. */
+/**
+ * How a store is removed.
+ *
+ * @example Usage
+ * ```ts
+ * import { type RemoveOptions, Splinter } from "@splinter/ffi";
+ *
+ * const options: RemoveOptions = { memory: true };
+ * console.log(Splinter.remove(`example-${crypto.randomUUID()}`, options)); // false, for there is none
+ * ```
+ */
 export interface RemoveOptions extends LibraryOptions {
   /** Whether the name is one of shared memory rather than a path of a file. */
   memory?: boolean;
 }
 
-/** Which keys are asked for. */
+/**
+ * Which keys are asked for.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeysOptions, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("cpu/0", 17);
+ * store.set("disk/0", 3);
+ * const options: KeysOptions = { prefix: "cpu/" };
+ * console.log([...store.keys(options)]); // [ "cpu/0" ]
+ * ```
+ */
 export interface KeysOptions {
   /** Only keys that begin with this. */
   prefix?: string;
@@ -157,7 +276,19 @@ export interface KeysOptions {
   labels?: Labels;
 }
 
-/** A key, and what belongs to its value. */
+/**
+ * A key, and what belongs to its value.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeyEntry, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("greeting", "hello");
+ * const described = ({ key, type, size }: KeyEntry) => `${key}: ${size} bytes of ${type}`;
+ * console.log([...store.scan()].map(described)); // [ "greeting: 5 bytes of text" ]
+ * ```
+ */
 export interface KeyEntry {
   /** The key. */
   key: string;
@@ -171,7 +302,19 @@ export interface KeyEntry {
   labels: bigint;
 }
 
-/** A value, and what belongs to the same version of it. */
+/**
+ * A value, and what belongs to the same version of it.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Entry, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("greeting", "hello");
+ * const entry: Entry | null = store.getEntry("greeting");
+ * if (entry) store.set("greeting", "bye", { ifEpoch: entry.epoch }); // unless somebody else was quicker
+ * ```
+ */
 export interface Entry {
   /** The bytes; those of the receiver, though they may share their `ArrayBuffer` with other values. */
   value: Uint8Array<ArrayBuffer>;
@@ -181,7 +324,19 @@ export interface Entry {
   type: ValueType;
 }
 
-/** What a write says besides the value. */
+/**
+ * What a write says besides the value.
+ *
+ * @example Usage
+ * ```ts
+ * import { type SetOptions, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const session: SetOptions = { ttlMs: 60_000 };
+ * store.set("session/1", { user: "ann" }, session);
+ * console.log(store.ttl("session/1")); // 60000, or a little less
+ * ```
+ */
 export interface SetOptions {
   /**
    * How long the key lives, in milliseconds: a part of one counts as a whole. A key that is set without it, and without
@@ -194,7 +349,19 @@ export interface SetOptions {
   type?: ValueType;
 }
 
-/** A write that happens only if the key is as it was when its epoch was read. */
+/**
+ * A write that happens only if the key is as it was when its epoch was read.
+ *
+ * @example Usage
+ * ```ts
+ * import { type EpochCondition, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const missing: EpochCondition = { ifEpoch: null };
+ * console.log(store.set("lock", "me", missing).ok); // true
+ * console.log(store.set("lock", "you", missing).ok); // false
+ * ```
+ */
 export interface EpochCondition {
   /**
    * The epoch that the key must have, such as that of {@linkcode Store.getEntry} or {@linkcode Store.epoch}; `null` is that
@@ -203,7 +370,19 @@ export interface EpochCondition {
   ifEpoch: bigint | null;
 }
 
-/** What must be so for a write to happen: one of the three. */
+/**
+ * What must be so for a write to happen: one of the three.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type WriteCondition } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const once: WriteCondition = { ifAbsent: true };
+ * console.log(store.set("leader", "me", once).ok); // true
+ * console.log(store.set("leader", "you", once).ok); // false
+ * ```
+ */
 export type WriteCondition = EpochCondition | {
   /** Whether there must be no such key. */
   ifAbsent: boolean;
@@ -212,7 +391,18 @@ export type WriteCondition = EpochCondition | {
   ifPresent: boolean;
 };
 
-/** What became of a write on a condition: `ok` tells whether it happened. */
+/**
+ * What became of a write on a condition: `ok` tells whether it happened.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type WriteResult } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const result: WriteResult = store.set("lock", "me", { ifAbsent: true });
+ * if (result.ok) store.unset("lock", { ifEpoch: result.epoch }); // only if it is still ours
+ * ```
+ */
 export type WriteResult = {
   /** The condition held, and the write happened. */
   ok: true;
@@ -225,19 +415,54 @@ export type WriteResult = {
   epoch: bigint | null;
 };
 
-/** How a number is changed. */
+/**
+ * How a number is changed.
+ *
+ * @example Usage
+ * ```ts
+ * import { type NumberOptions, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const signed: NumberOptions = { signed: true };
+ * console.log(store.add("balance", -5, signed)); // -5n
+ * ```
+ */
 export interface NumberOptions {
   /** Whether the numbers are from -2^63 to 2^63-1 rather than from 0 to 2^64-1. `false` if not said. */
   signed?: boolean;
 }
 
-/** How a number is added to or subtracted from. */
+/**
+ * How a number is added to or subtracted from.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type SumOptions } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const careful: SumOptions = { signed: true, checked: true };
+ * console.log(store.add("balance", -5, careful)); // -5n
+ * ```
+ */
 export interface SumOptions extends NumberOptions {
   /** Whether a result that does not fit is an `OverflowError`. If not said, it begins anew at the other end. */
   checked?: boolean;
 }
 
-/** Which labels a key gets and loses. */
+/**
+ * Which labels a key gets and loses.
+ *
+ * @example Usage
+ * ```ts
+ * import { type LabelChange, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const change: LabelChange = { add: [1, 2], remove: 0 };
+ * store.set("cpu/0", 17);
+ * store.label("cpu/0", change);
+ * console.log(store.labels("cpu/0")); // [ 1, 2 ]
+ * ```
+ */
 export interface LabelChange {
   /** Those that it gets. */
   add?: Labels;
@@ -252,10 +477,37 @@ export interface LabelChange {
  *   or none, `?` for one character, and a backslash before a character takes it literally.
  * - An array has keys, taken literally.
  * - A prefix selects the keys that begin with it; the empty one selects all.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type WatchPattern } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const patterns: WatchPattern[] = ["job/*", ["job/1", "job/2"], { prefix: "job/" }];
+ * for (const pattern of patterns) {
+ *   using watch = store.watch(pattern, { initial: true });
+ *   store.set("job/1", "done");
+ *   console.log((await watch.next()).value?.key); // job/1
+ * }
+ * ```
  */
 export type WatchPattern = string | readonly string[] | { readonly prefix: string };
 
-/** How a reader of changes is started and ended. */
+/**
+ * How a reader of changes is started and ended.
+ *
+ * @example Usage
+ * ```ts
+ * import { type ChangesOptions, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const ended = new AbortController();
+ * const options: ChangesOptions = { signal: ended.signal };
+ * using changes = store.changes(options);
+ * ended.abort();
+ * console.log((await changes.next()).done); // true
+ * ```
+ */
 export interface ChangesOptions {
   /** Ends it. */
   signal?: AbortSignal;
@@ -263,7 +515,22 @@ export interface ChangesOptions {
   from?: bigint;
 }
 
-/** How keys are watched. */
+/**
+ * How keys are watched.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type WatchOptions } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const options: WatchOptions = { initial: true, values: false };
+ * store.set("greeting", "hello");
+ * for await (const { key, value } of store.watch("greeting", options)) {
+ *   console.log(key, value); // greeting null
+ *   break;
+ * }
+ * ```
+ */
 export interface WatchOptions extends ChangesOptions {
   /**
    * Whether the keys that exist come first, as if they had just been set. `false` if not said.
@@ -289,7 +556,21 @@ export interface WatchOptions extends ChangesOptions {
   labels?: Labels;
 }
 
-/** The newest state of a key that has changed. */
+/**
+ * The newest state of a key that has changed.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type WatchEvent } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const print = ({ kind, key, epoch }: WatchEvent) => console.log(kind, key, epoch); // set greeting 2n
+ * using watch = store.watch("greeting");
+ * store.set("greeting", "hello");
+ * const { value: event } = await watch.next();
+ * if (event) print(event);
+ * ```
+ */
 export interface WatchEvent {
   /** The key. */
   key: string;
@@ -311,7 +592,21 @@ export interface WatchEvent {
   value: Uint8Array<ArrayBuffer> | null;
 }
 
-/** A change of a key, or, after changes were lost, the state of a key. */
+/**
+ * A change of a key, or, after changes were lost, the state of a key.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeyChange, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const print = ({ seq, kind, key }: KeyChange) => console.log(seq, kind, key); // 0n set greeting
+ * using changes = store.changes();
+ * store.set("greeting", "hello");
+ * const { value: change } = await changes.next();
+ * if (change && change.kind !== "lost" && change.kind !== "vanished") print(change);
+ * ```
+ */
 export interface KeyChange {
   /**
    * What happened to the key: `"expired"` and `"evicted"` are that it was deleted because its time was up, or to make room;
@@ -327,7 +622,22 @@ export interface KeyChange {
   epoch: bigint;
 }
 
-/** A change of a key that has been deleted since, and whose name the store has wiped. */
+/**
+ * A change of a key that has been deleted since, and whose name the store has wiped.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type VanishedChange } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const print = ({ seq }: VanishedChange) => console.log(`Change ${seq} was of a key that is gone`);
+ * using changes = store.changes();
+ * store.set("secret", "x");
+ * store.unset("secret");
+ * const { value: change } = await changes.next();
+ * if (change?.kind === "vanished") print(change);
+ * ```
+ */
 export interface VanishedChange {
   /** Always `"vanished"`. */
   kind: "vanished";
@@ -335,7 +645,21 @@ export interface VanishedChange {
   seq: bigint;
 }
 
-/** Changes that the store had forgotten before they were read. The keys that exist follow, as `"current"`. */
+/**
+ * Changes that the store had forgotten before they were read. The keys that exist follow, as `"current"`.
+ *
+ * @example Usage
+ * ```ts
+ * import { type LostChanges, Splinter } from "@splinter/ffi";
+ *
+ * const print = ({ count, seq }: LostChanges) => console.log(`${count} changes from ${seq} on are not remembered`);
+ * using store = Splinter.anonymous({ slots: 1, journal: 64 });
+ * using changes = store.changes();
+ * for (let i = 0; i < 1000; i++) store.set("counter", i);
+ * const { value: change } = await changes.next();
+ * if (change?.kind === "lost") print(change);
+ * ```
+ */
 export interface LostChanges {
   /** Always `"lost"`. */
   kind: "lost";
@@ -345,7 +669,20 @@ export interface LostChanges {
   count: bigint;
 }
 
-/** What a reader of all changes is told. */
+/**
+ * What a reader of all changes is told.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Change, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * using changes = store.changes();
+ * store.set("greeting", "hello");
+ * const change: Change | undefined = (await changes.next()).value;
+ * console.log(change?.kind); // set
+ * ```
+ */
 export type Change = KeyChange | VanishedChange | LostChanges;
 
 /**
@@ -353,6 +690,16 @@ export type Change = KeyChange | VanishedChange | LostChanges;
  *
  * It ends at once when it is returned from (as by `break`), disposed of, aborted or the store is closed: a `next()` that
  * waits is done then, and so is every later one. While it lives, so does the process.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type Watch } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * using watch: Watch = store.watch("greeting");
+ * store.set("greeting", "hello");
+ * console.log((await watch.next()).value?.kind); // set
+ * ```
  */
 export interface Watch<T = WatchEvent> extends AsyncIterableIterator<T, undefined, undefined>, Disposable {
   /**
@@ -379,13 +726,35 @@ export interface Watch<T = WatchEvent> extends AsyncIterableIterator<T, undefine
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Ends a subscription. Calling it twice is harmless; `using` calls it too. */
+/**
+ * Ends a subscription. Calling it twice is harmless; `using` calls it too.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter, type Unsubscribe } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const stop: Unsubscribe = store.subscribe("greeting", ({ kind }) => console.log(kind));
+ * stop();
+ * ```
+ */
 export interface Unsubscribe extends Disposable {
   /** Ends the subscription: its callback is not called any more. */
   (): void;
 }
 
-/** How a change is awaited. */
+/**
+ * How a change is awaited.
+ *
+ * @example Usage
+ * ```ts
+ * import { type PollOptions, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const options: PollOptions = { timeoutMs: 10 };
+ * console.log(await store.pollAsync("greeting", options)); // false, for nobody has set it
+ * ```
+ */
 export interface PollOptions {
   /** How long at most, in milliseconds. For ever if not said. */
   timeoutMs?: number;
@@ -398,6 +767,16 @@ export interface PollOptions {
  *
  * {@linkcode Store.key} gives one. It needs no key to be there, and goes on when the key is deleted and set anew. It is of no
  * use once its store is closed; {@linkcode Key.close} gives its memory back earlier.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Key, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * using counter: Key = store.key("counter");
+ * for (let i = 0; i < 1000; i++) counter.set(i);
+ * console.log(counter.getString()); // 999
+ * ```
  */
 export interface Key extends Disposable {
   /** The key. */
@@ -484,7 +863,19 @@ export interface Key extends Disposable {
   [Symbol.dispose](): void;
 }
 
-/** The events of a {@linkcode Channel}. */
+/**
+ * The events of a {@linkcode Channel}.
+ *
+ * @example Usage
+ * ```ts
+ * import { type ChannelEventMap, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * using channel = store.channel("chat");
+ * const hear = ({ data }: ChannelEventMap["message"]) => console.log(data);
+ * channel.addEventListener("message", hear);
+ * ```
+ */
 export interface ChannelEventMap {
   /** A message; `data` is text, bytes as a `Uint8Array`, or what JSON can say. */
   message: MessageEvent<StoreValue>;
@@ -497,6 +888,18 @@ export interface ChannelEventMap {
  *
  * Whoever has a channel of the same name open, in whichever process and runtime, gets what the others post from then on,
  * of each sender in order. While it is open, the process goes on.
+ *
+ * @example Usage
+ * ```ts
+ * import { type Channel, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * using here: Channel = store.channel("chat");
+ * using there: Channel = store.channel("chat");
+ * const heard = new Promise((resolve) => there.onmessage = ({ data }) => resolve(data));
+ * here.postMessage({ text: "hello" });
+ * console.log(await heard); // { text: "hello" }
+ * ```
  */
 export interface Channel extends EventTarget, Disposable {
   /** The name. */
@@ -547,7 +950,19 @@ export interface Channel extends EventTarget, Disposable {
   [Symbol.dispose](): void;
 }
 
-/** One slot at one moment. The names are those of the region's format. */
+/**
+ * One slot at one moment. The names are those of the region's format.
+ *
+ * @example Usage
+ * ```ts
+ * import { type SlotSnapshot, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("greeting", "hello");
+ * const slot: SlotSnapshot | null = store.getSlotSnapshot("greeting");
+ * console.log(slot?.val_len, slot?.epoch); // 5 2n
+ * ```
+ */
 export interface SlotSnapshot {
   /** The hash of the key. */
   hash: bigint;
@@ -569,7 +984,18 @@ export interface SlotSnapshot {
   pinned: boolean;
 }
 
-/** The header of a store at one moment. The names are those of the format. */
+/**
+ * The header of a store at one moment. The names are those of the format.
+ *
+ * @example Usage
+ * ```ts
+ * import { type BusHeaderSnapshot, Splinter } from "@splinter/ffi";
+ *
+ * using store = Splinter.anonymous();
+ * const header: BusHeaderSnapshot = store.getBusHeaderSnapshot();
+ * console.log(header.slots, header.max_val_sz); // 1024 4096
+ * ```
+ */
 export interface BusHeaderSnapshot {
   /** What marks a store as one. */
   magic: number;

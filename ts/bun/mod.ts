@@ -21,8 +21,30 @@ export * from "../errors.ts";
 export * from "../types.ts";
 export type { SplinterConstructor, Store };
 
-/** The ways to open a store. */
+/**
+ * The ways to open a store.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter } from "splinter-bus";
+ *
+ * using store = Splinter.anonymous();
+ * store.set("greeting", "hello");
+ * console.log(store.getString("greeting")); // hello
+ * ```
+ */
 export const Splinter: SplinterConstructor = splinterFor(runtime);
 
-/** An open store. */
+/**
+ * An open store.
+ *
+ * @example Usage
+ * ```ts
+ * import { Splinter } from "splinter-bus";
+ *
+ * const greet = (store: Splinter) => store.set("greeting", "hello");
+ * using store = Splinter.anonymous();
+ * greet(store);
+ * ```
+ */
 export type Splinter = Store;
