@@ -1065,7 +1065,10 @@ impl World {
         self.store = Arc::new(options().open(&self.path).unwrap());
         self.pure = true;
         // What was over is not in the copy, and has gone without a word.
-        let over = self.model.keys.extract_if(.., |_, held| held.is_expired());
+        let (over, kept): (BTreeMap<_, _>, _) = std::mem::take(&mut self.model.keys)
+            .into_iter()
+            .partition(|(_, held)| held.is_expired());
+        self.model.keys = kept;
         for (key, held) in over {
             self.model.floor = self.model.floor.max(held.epoch + 2);
             self.model.greatest.insert(key, held.epoch + 2);
