@@ -31,6 +31,10 @@ const PLATFORMS = ["x64", "arm64"].map((cpu) => ({
   },
 }));
 
+const [to] = process.argv.slice(2);
+const npm = join(to, "npm");
+const built = PLATFORMS.filter(({ directory }) => existsSync(join(npm, directory, LIBRARY)));
+
 function read(path: string): string {
   return readFileSync(join(root, path), "utf8");
 }
@@ -65,7 +69,8 @@ async function packMain(to: string): Promise<void> {
       "./native": { types: "./types/platform.d.ts", default: "./native.js" },
       "./package.json": "./package.json",
     },
-    optionalDependencies: Object.fromEntries(PLATFORMS.map(({ manifest: { name, version } }) => [name, version])),
+    // Deno installs nothing at all if one of these does not exist.
+    optionalDependencies: Object.fromEntries(built.map(({ manifest: { name, version } }) => [name, version])),
   });
   copy([...LICENCES, "CHANGELOG.md", "README.md"], to);
 }
@@ -173,12 +178,9 @@ function packJsr(to: string): void {
   );
 }
 
-const [to] = process.argv.slice(2);
-const npm = join(to, "npm");
 await packMain(join(npm, manifest.name));
-for (const { directory, manifest } of PLATFORMS) {
+for (const { directory, manifest } of built) {
   const place = join(npm, directory);
-  if (!existsSync(join(place, LIBRARY))) continue;
   write(join(place, "package.json"), manifest);
   write(
     join(place, "README.md"),

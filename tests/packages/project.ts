@@ -1,8 +1,9 @@
 /** Projects of somebody who uses the packages, made from what scripts/pack has packed. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PATIENCE_MS, TempDir } from "../../ts/tests/suite.ts";
 
@@ -40,9 +41,10 @@ const NOBODY = "http://127.0.0.1:9/";
 export class Project extends TempDir {
   readonly #environment: Record<string, string | undefined>;
 
-  constructor() {
+  /** Makes it, without a network: `npm` is where packages are asked for. */
+  constructor(npm: string = NOBODY) {
     super();
-    // Nothing of the user's own configuration, and nothing from any network.
+    // Nothing of the user's own configuration.
     this.#environment = {
       PATH: `${join(root, "node_modules/.bin")}:${process.env.PATH}`,
       HOME: this.path,
@@ -51,15 +53,15 @@ export class Project extends TempDir {
       DENO_NO_PROMPT: "1",
       DENO_NO_UPDATE_CHECK: "1",
       NO_COLOR: "1",
-      NPM_CONFIG_REGISTRY: NOBODY,
+      NPM_CONFIG_REGISTRY: npm,
       JSR_URL: NOBODY,
     };
-    this.write("package.json", JSON.stringify({ name: "project", private: true, type: "module" }));
   }
 
   /** Installs the packages for npm from their tarballs. */
   async install(installer: "npm" | "bun"): Promise<void> {
     if (installer === "npm") {
+      this.write("package.json", JSON.stringify({ private: true, type: "module" }));
       await this.run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball, platform.tarball]);
     } else {
       // Bun would ask the registry for the platform's package too, which it has been given.
@@ -120,6 +122,32 @@ export class Program implements AsyncDisposable {
     this.#kill();
     await this.ended;
   }
+}
+
+/** What the npm registry would say of the packages, and give, were they published: for Deno, which installs no tarballs. */
+export function serveNpm(): Bun.Server<undefined> {
+  const published = new Map([[name, tarball], [platform.name, platform.tarball]].map(([name, path]) => {
+    const directory = basename(path) === basename(tarball) ? name : platform.directory;
+    return [name, { path, manifest: readJson(join(packages, "npm", directory, "package.json")) }];
+  }));
+  return Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request, server) {
+      const asked = decodeURIComponent(new URL(request.url).pathname.slice(1));
+      const found = published.get(asked.replace(/\.tgz$/, ""));
+      if (found === undefined) return new Response("{}", { status: 404 });
+      const bytes = readFileSync(found.path);
+      if (asked.endsWith(".tgz")) return new Response(bytes);
+      const integrity = `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
+      const dist = { tarball: `${server.url}${asked}.tgz`, integrity };
+      return Response.json({
+        name: asked,
+        "dist-tags": { latest: version },
+        versions: { [version]: { ...found.manifest, dist } },
+      });
+    },
+  });
 }
 
 /** All files in a directory, by their paths in it. */

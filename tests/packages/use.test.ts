@@ -1,11 +1,11 @@
 /** The packages, as somebody uses them who has nothing else: installed into an empty project, without a network. */
 import { test } from "bun:test";
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Splinter } from "../../ts/bun/mod.ts";
 import { until } from "../../ts/tests/suite.ts";
-import { packages, platform, type Program, Project, root } from "./project.ts";
+import { packages, platform, type Program, Project, root, serveNpm } from "./project.ts";
 
 /** What installers, compilers and programs take on a machine that is busy. */
 const PATIENCE = { timeout: 240_000 };
@@ -63,6 +63,22 @@ for (const from of ["splinter-bus", "npm:splinter-bus", "jsr:@splinter/ffi"]) {
     const library = project.file(`node_modules/${platform.name}/libsplinter_bus.so`);
     await using program = project.start("deno", ["run", ...allowed(project, library), "main.ts"]);
     await follow(program, project);
+  }, PATIENCE);
+}
+
+for (const from of ["npm:splinter-bus", "jsr:@splinter/ffi"]) {
+  test(`The quick start runs in Deno from "${from}" where nothing was installed before`, async () => {
+    using registry = serveNpm();
+    using project = new Project(registry.url.href);
+    if (from.startsWith("jsr:")) project.linkJsr();
+    project.write("main.ts", quickStart(from));
+    // A user who asks gets the path to allow: neither asking nor importing takes a permission.
+    project.write("where.ts", 'import { libraryPath } from "npm:splinter-bus/native"; console.log(libraryPath());');
+    const library = (await project.run("deno", ["run", "--quiet", "where.ts"])).trim();
+    assert.ok(library.startsWith(project.file("deno/npm")), library);
+    await using program = project.start("deno", ["run", ...allowed(project, library), "main.ts"]);
+    await follow(program, project);
+    assert.ok(!existsSync(project.file("node_modules")));
   }, PATIENCE);
 }
 
