@@ -74,8 +74,9 @@ export type Eviction = "none" | "ttl" | "lru";
  *
  * const durability: Durability = { intervalMs: 100 };
  * const path = `/tmp/${crypto.randomUUID()}.splinter`;
- * using store = Splinter.create(path, { durability });
+ * const store = Splinter.create(path, { durability });
  * store.set("order", "paid"); // on the disk after 100 ms
+ * store.close(); // and at the latest now
  * Splinter.remove(path);
  * ```
  */
