@@ -289,6 +289,17 @@ fn who_only_reads_has_nothing_to_commit() {
 }
 
 #[test]
+fn a_store_that_was_removed_leaves_no_checkpoint() {
+    let directory = directory();
+    let path = directory.path().join("s");
+    let store = options().create(&path).unwrap();
+    Store::remove(&path).unwrap();
+    store.set("key", "value").unwrap();
+    store.sync().unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn what_lies_in_place_of_the_checkpoint_makes_room_for_it() {
     let directory = directory();
     let path = directory.path().join("store");

@@ -12,7 +12,7 @@ mod file;
 mod recover;
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl Inherit for Checkpointing {
 
 impl Store {
     /// Puts everything on the disk that was written before the call, by whomever, and waits for it. Without effect on
-    /// shared memory.
+    /// shared memory, and on a store that was removed.
     ///
     /// After a power cut each key has a value at least as new as the last sync that has returned, never a mixture, and the first
     /// who opens the store for writing puts it right ([`Self::recovery`]). It costs a look at what has changed since the last
@@ -120,9 +120,11 @@ impl Store {
         let _ = self.checkpointing().failure.set(error);
     }
 
-    /// Where the checkpoint is; `None` for what does not outlive the machine.
+    /// Where the checkpoint is; `None` for what does not outlive the machine, or, since it was removed, those who have it open.
     fn checkpoint_path(&self) -> Option<PathBuf> {
-        if sys::is_in_memory(self.region().file()) {
+        let file = self.region().file();
+        let is_removed = file.metadata().is_ok_and(|found| found.nlink() == 0);
+        if is_removed || sys::is_in_memory(file) {
             return None;
         }
         Some(checkpoint_path(self.path()))
