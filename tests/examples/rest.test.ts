@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { chromium } from "playwright-core";
 import { Splinter, type Store } from "splinter-bus";
-import { PATIENCE_MS, soon, TempDir } from "../../ts/tests/suite.ts";
+import { PATIENCE_MS, soon, TempDir, turn } from "../../ts/tests/suite.ts";
 import { deno, Program } from "./program.ts";
 
 let directory: TempDir;
@@ -20,6 +20,11 @@ beforeAll(async () => {
   const allowed = ["--allow-net", "--allow-env"];
   server = new Program(deno(allowed, "rest/server.ts", directory.file(), `${port}`), directory.path);
   await server.prints(/The store is at/);
+  // Oak for Node.js says so a moment before it listens.
+  for (const end = Date.now() + PATIENCE_MS; !await fetch(url).then(({ ok }) => ok, () => false);) {
+    assert.ok(Date.now() < end, "The server does not answer");
+    await turn();
+  }
 }, PATIENCE_MS);
 
 afterAll(async () => {
