@@ -4,6 +4,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
+setup
 install_packages chromium:chromium ip:iproute2 tc:iproute2
 build_rust --package splinter-bus --example hello --example llm_reader --example proc_publisher
 build_rust --package splinter-bus-cli
