@@ -54,3 +54,19 @@ test("readers hear of the death of a writer, and read on when another begins ane
     assert.equal(whole, text);
   }
 }, PATIENCE_MS);
+
+test("a reader that hears of the end first reads to the end all the same", async () => {
+  for (const reader of Object.values(READERS)) {
+    using directory = new TempDir();
+    using store = Splinter.create(directory.file(), { maxValueSize: 65_536 });
+    store.set("answer/state", {});
+    store.set("answer", "begin,");
+    const reading = new Program(reader(directory.file()), directory.path);
+    await reading.prints(/^begin,/);
+    // The state changes first, and what is told of it is what it is when it is told.
+    store.set("answer/state", {});
+    const length = store.append("answer", "end");
+    store.set("answer/state", { length });
+    assert.equal(await reading.succeeds(), "begin,end");
+  }
+}, PATIENCE_MS);

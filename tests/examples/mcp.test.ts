@@ -72,7 +72,7 @@ for (const [one, other] of [["bun", "bun"], ["bun", "deno"]] as const) {
         epoch: second.epoch,
       });
 
-      const lines = Array.from({ length: 40 }, (_, i) => `line ${i}\n`);
+      const lines = Array.from({ length: 400 }, (_, i) => `line ${i}\n`);
       await Promise.all(lines.map((text, i) => (i % 2 ? anna : berta).ask("append", { key: "log", text })));
       const log: string = (await anna.ask("get", { key: "log" })).text;
       assert.deepEqual(log.split(/(?<=\n)/).sort(), lines.sort());

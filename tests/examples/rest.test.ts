@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, test } from "bun:test";
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { Splinter, type Store } from "splinter-bus";
 import { PATIENCE_MS, soon, TempDir, turn } from "../../ts/tests/suite.ts";
@@ -134,6 +135,23 @@ test("of many who change the same at once each is told whether it did", async ()
   }));
   assert.equal(store.getString("counter"), `${done}`);
   store.unset("counter");
+}, PATIENCE_MS);
+
+test("a write of the server's is its own, however fast another process writes the same key", async () => {
+  const others = new Set<string>();
+  store.set("hot", "");
+  for (let i = 0; i < 20; i++) {
+    let isAnswered = false;
+    const answer = request("keys/hot", "PUT", {}, `put ${i}`).finally(() => isAnswered = true);
+    while (!isAnswered) {
+      for (let k = 0; k < 2000; k++) others.add(`"${store.set("hot", "other", { ifPresent: true }).epoch}"`);
+      await setImmediate();
+    }
+    const put = await answer;
+    assert.equal(put.status, 204);
+    assert.ok(!others.has(put.headers.get("etag")!), "It has the epoch of another's write");
+  }
+  store.unset("hot");
 }, PATIENCE_MS);
 
 test("what cannot be is refused with a status and a code", async () => {
