@@ -4,8 +4,14 @@
 //! handle of this store ever had. For as long as it lives, a handle's open file holds a lock on one byte of the file, far
 //! behind the region. The kernel drops it when the last descriptor of that open file is gone, at whatever death, even before
 //! the process is reaped, and whatever its pid namespace; that, and never the passing of time, proves a death.
+//!
+//! Somebody who has no such locks may write too, but only alone: where no native code is permitted, a file can be locked as a
+//! whole (`flock`) and nothing else. So every handle that writes shares that lock for as long as it lives, and whoever takes
+//! it for himself finds no handle at work, and lets none come.
 
 #![forbid(unsafe_code)]
+
+use std::fs::TryLockError;
 
 use crate::error::{Error, Result};
 use crate::layout::HANDLES;
@@ -84,6 +90,36 @@ impl Region {
             return Ok(Some(Token::new(index, incarnation)));
         }
         Ok(None)
+    }
+
+    /// Says that this handle writes, to those who would have the file for themselves, for as long as its open file lives.
+    /// `false`: somebody seems to have it, perhaps for this moment only.
+    ///
+    /// A network file system may make a lock of the whole file one of each of its bytes. Handles would be in each other's way
+    /// then, so nothing is kept: there the bytes that they hold are in the way of whoever wants all.
+    pub(crate) fn try_share(&self) -> Result<bool> {
+        let life = self.life()?;
+        let is_shared = match life.try_lock_shared() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => false,
+            // Where there are no such locks, nobody has one.
+            Err(TryLockError::Error(_)) => return Ok(true),
+        };
+        let is_of_bytes = self.is_held_whole();
+        if is_shared {
+            if is_of_bytes {
+                let _ = life.unlock();
+            }
+            return Ok(true);
+        }
+        // Only a lock that is made of bytes is refused because of a handle's.
+        Ok(!is_of_bytes && sys::is_any_held(self.file(), 0..HANDLES).unwrap_or(false))
+    }
+
+    /// Whether somebody holds a byte that is no handle's.
+    pub(crate) fn is_held_whole(&self) -> bool {
+        // Not by the open file that holds this handle's: one's own hold is not seen.
+        sys::is_held(self.file(), HANDLES).unwrap_or(false)
     }
 
     /// Gives a place back. The owner holds no lock any more.

@@ -212,7 +212,8 @@ impl OpenOptions {
     /// # Errors
     ///
     /// [`Error::NoSuchStore`], [`Error::NotAStore`], [`Error::Incompatible`], [`Error::Corrupt`], [`Error::Permission`],
-    /// [`Error::Io`]; [`Error::Busy`] if 1,024 handles are attached; [`Error::InvalidArgument`] for [`Durability::Commit`] with
+    /// [`Error::Io`]; [`Error::Busy`] if 1,024 handles are attached, or if somebody has locked the file for himself (`flock`), as
+    /// the TypeScript engine without native code does while it writes; [`Error::InvalidArgument`] for [`Durability::Commit`] with
     /// [`Self::read_only`].
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         self.open_at(&self.location(path.as_ref())?)

@@ -228,17 +228,30 @@ impl Store {
             self.token.store(token.bits(), Ordering::Relaxed);
             self.tell_watches();
         };
-        if let Some(token) = self.region.try_attach(false)? {
-            set(token);
-        } else if let Some(token) = self.region.try_attach(true)? {
-            set(token);
-            let _ = self.writer_unchecked().rescue_all();
-        } else {
-            return Err(Error::Busy {
-                what: "the store has as many handles as it can have",
-            });
+        let mut backoff = Backoff::new(self.lock_timeout);
+        loop {
+            if self.region.try_share()? {
+                if let Some(token) = self.region.try_attach(false)? {
+                    set(token);
+                    return Ok(());
+                }
+                if let Some(token) = self.region.try_attach(true)? {
+                    set(token);
+                    let _ = self.writer_unchecked().rescue_all();
+                    return Ok(());
+                }
+                if !self.region.is_held_whole() {
+                    return Err(Error::Busy {
+                        what: "the store has as many handles as it can have",
+                    });
+                }
+            }
+            if !backoff.pause() {
+                return Err(Error::Busy {
+                    what: "somebody who writes the store without the native library has it for himself",
+                });
+            }
         }
-        Ok(())
     }
 
     /// What to search for to find a key.

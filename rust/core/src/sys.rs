@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{Error, Result};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -165,19 +166,19 @@ pub(crate) unsafe fn sync_mapping(address: *mut u8, bytes: usize) -> Result<()> 
     check(unsafe { libc::msync(address.cast(), bytes, libc::MS_SYNC) }).map(drop)
 }
 
-fn liveness_lock(byte: usize, kind: i32) -> libc::flock {
+fn liveness_lock(bytes: Range<usize>, kind: i32) -> libc::flock {
     // SAFETY: all-zero bytes are a valid `flock`; `l_pid` must be zero for open-file-description locks.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
-    lock.l_start = LIVENESS_OFFSET + byte as i64;
-    lock.l_len = 1;
+    lock.l_start = LIVENESS_OFFSET + bytes.start as i64;
+    lock.l_len = bytes.len() as i64;
     lock
 }
 
 /// Tries to hold a byte for as long as this open file lives: the proof that the owner of handle `byte` is alive.
 pub(crate) fn try_hold(file: &File, byte: usize) -> Result<bool> {
-    let lock = liveness_lock(byte, libc::F_WRLCK);
+    let lock = liveness_lock(byte..byte + 1, libc::F_WRLCK);
     // SAFETY: the kernel reads one `flock`.
     match check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }) {
         Ok(_) => Ok(true),
@@ -188,14 +189,19 @@ pub(crate) fn try_hold(file: &File, byte: usize) -> Result<bool> {
 
 /// Lets go of a byte that [`try_hold`] took.
 pub(crate) fn release_hold(file: &File, byte: usize) {
-    let lock = liveness_lock(byte, libc::F_UNLCK);
+    let lock = liveness_lock(byte..byte + 1, libc::F_UNLCK);
     // SAFETY: the kernel reads one `flock`. A failure leaves the byte held until the file is closed, which is harmless.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) };
 }
 
 /// Whether another open file holds a byte. One's own hold is not seen.
 pub(crate) fn is_held(file: &File, byte: usize) -> Result<bool> {
-    let mut lock = liveness_lock(byte, libc::F_WRLCK);
+    is_any_held(file, byte..byte + 1)
+}
+
+/// Whether another open file holds one of these bytes.
+pub(crate) fn is_any_held(file: &File, bytes: Range<usize>) -> Result<bool> {
+    let mut lock = liveness_lock(bytes, libc::F_WRLCK);
     // SAFETY: the kernel reads and writes one `flock`.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) })?;
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
