@@ -9,7 +9,15 @@ import { InvalidArgumentError, KeyInvalidError } from "./errors.ts";
 import { quote } from "./failures.ts";
 import { Condition, encodeOptions, EVICTIONS, Flag, PatternKind, SetFlag, VALUE_TYPES, WatchFlag } from "./layout.ts";
 import { encode } from "./scratch.ts";
-import type { Durability, EpochCondition, SetOptions, SplinterOptions, StoreValue, WatchOptions } from "./types.ts";
+import type {
+  Durability,
+  Engine,
+  EpochCondition,
+  SetOptions,
+  SplinterOptions,
+  StoreValue,
+  WatchOptions,
+} from "./types.ts";
 
 /** What the native library takes for "for ever". */
 const FOR_EVER = 0xffff_ffff;
@@ -134,6 +142,19 @@ export function settings(
     if (readOnly) throw new InvalidArgumentError(`"sweepIntervalMs" is for those who may write, not with "readOnly"`);
   }
   return { lockTimeoutMs, sweepIntervalMs, syncsAtIntervals: typeof durability === "object" };
+}
+
+/**
+ * Checks which engine is asked for.
+ *
+ * @param options The options.
+ * @returns The engine.
+ */
+export function engine({ engine = "native" }: SplinterOptions): Engine {
+  if (engine !== "native" && engine !== "file") {
+    throw new InvalidArgumentError(`"engine" must be native or file, not ${show(engine)}`);
+  }
+  return engine;
 }
 
 /**

@@ -7,8 +7,8 @@
  */
 
 /**
- * The number of every error code, the same in Rust, in C (negated) and here. Zero marks what goes wrong before there is
- * a native library to speak to.
+ * The number of every error code, the same in Rust, in C (negated) and here. Zero marks what goes wrong where there is
+ * no native library to speak to.
  *
  * @example Usage
  * ```ts
@@ -19,6 +19,7 @@
  */
 export const ERROR_NUMBERS = {
   LIBRARY_NOT_FOUND: 0,
+  UNSUPPORTED: 0,
   NOT_A_STORE: 2,
   INCOMPATIBLE: 3,
   CORRUPT: 4,
@@ -530,6 +531,12 @@ export class InternalError extends SplinterError {
 export class OverflowError extends SplinterError {
   /** Always `"OVERFLOW"`. */
   readonly code = "OVERFLOW";
+}
+
+/** The engine that was asked for cannot do it here: see {@linkcode SplinterOptions.engine}. */
+export class UnsupportedError extends SplinterError {
+  /** Always `"UNSUPPORTED"`. */
+  readonly code = "UNSUPPORTED";
 }
 
 /**

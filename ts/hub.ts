@@ -10,7 +10,7 @@ import type { Pattern, Start } from "./arguments.ts";
 import { ERROR_NUMBERS, type SplinterError } from "./errors.ts";
 import { explained, failure, type Subject } from "./failures.ts";
 import { CHANGE, CHANGE_BYTES, CHANGE_KINDS, ERROR_BYTES, HEADER, NO_VALUE, WatchFlag } from "./layout.ts";
-import type { Handle, Native, Runtime } from "./native.ts";
+import type { Handle, Opened, Runtime } from "./native.ts";
 import { KEY_ROOM, MAX_VALUE_ROOM, Memory, roundUp } from "./scratch.ts";
 import type { Change, KeyChange, WatchEvent } from "./types.ts";
 
@@ -45,7 +45,7 @@ export interface KeyHolder {
  */
 export class Hub {
   readonly #runtime: Runtime;
-  readonly #native: Native;
+  readonly #native: Opened;
   readonly #header: DataView;
   #handle: Handle | null;
   // What is to be closed when nobody looks at its memory any more.
@@ -80,7 +80,7 @@ export class Hub {
    * @param handle The handle.
    * @param header The `spl_header_snapshot` of the store, for messages.
    */
-  constructor(runtime: Runtime, native: Native, handle: Handle, header: DataView) {
+  constructor(runtime: Runtime, native: Opened, handle: Handle, header: DataView) {
     this.#runtime = runtime;
     this.#native = native;
     this.#handle = handle;

@@ -8,7 +8,7 @@ import { ClosedError, ERROR_NUMBERS, InvalidArgumentError } from "./errors.ts";
 import { quote } from "./failures.ts";
 import type { Hub } from "./hub.ts";
 import { NO_KEY, ValueNumber } from "./layout.ts";
-import type { Handle, Native, Runtime } from "./native.ts";
+import type { Handle, Opened, Runtime } from "./native.ts";
 import { decode, type Scratch, VALUE_AT } from "./scratch.ts";
 import type { Store } from "./store.ts";
 import type { Key, StoreValue } from "./types.ts";
@@ -18,7 +18,7 @@ export interface Home {
   /** The runtime. */
   readonly runtime: Runtime;
   /** The native library. */
-  readonly native: Native;
+  readonly native: Opened;
   /** The scratch memory of the store, which its keys use too. */
   readonly scratch: Scratch;
   /** The store, which is not given up while somebody has one of its keys. */
@@ -38,7 +38,7 @@ const abandoned = new FinalizationRegistry<{ hub: Hub; handle: Handle }>(({ hub,
 export class StoreKey implements Key {
   readonly name: string;
   readonly #key: string;
-  readonly #native: Native;
+  readonly #native: Opened;
   readonly #scratch: Scratch;
   readonly #runtime: Runtime;
   readonly #home: Home;

@@ -115,6 +115,15 @@ export interface Native {
   spl_scratch_label(store: Handle | null, keyLength: number): number;
 }
 
+/** What an open store needs of them. */
+export type Opened = Omit<Native, "spl_abi" | "spl_open" | "spl_remove">;
+
+/** A file that nobody else can lock: until this is disposed of, or the process ends. */
+export interface FileLock extends Disposable {
+  /** The file, by its device and its number there, as "DEVICE:NUMBER". */
+  readonly inode: string;
+}
+
 /** One runtime. */
 export interface Runtime {
   /**
@@ -148,6 +157,14 @@ export interface Runtime {
    * @returns The bytes, or `null` if the runtime's user has not allowed that.
    */
   lookAt(address: bigint, length: number): Uint8Array<ArrayBuffer> | null;
+
+  /**
+   * Takes a file for itself, as `flock` does. Only where the runtime has that without foreign functions.
+   *
+   * @returns The lock, or `null` if somebody has one already.
+   * @throws {Error} If there is no such file, or it must not be written.
+   */
+  lockFile?(path: string): FileLock | null;
 
   /** Takes charge of a descriptor, the end of a socket pair. */
   adopt(descriptor: number): Socket;

@@ -30,7 +30,7 @@ import { ChangeFeed, EventFeed, Hub } from "./hub.ts";
 import { StoreKey } from "./key.ts";
 import { LabelNames } from "./labels.ts";
 import { Namespace } from "./namespace.ts";
-import type { Handle, Native, Runtime } from "./native.ts";
+import type { Handle, Opened, Runtime } from "./native.ts";
 import { decode, encode, Memory, NUMBER_BYTES, roundUp, Scratch, VALUE_AT } from "./scratch.ts";
 import type { Store } from "./store.ts";
 import type {
@@ -98,7 +98,7 @@ export interface Settings {
 /** An open store. */
 export class OpenStore implements Store {
   readonly #runtime: Runtime;
-  readonly #native: Native;
+  readonly #native: Opened;
   readonly #scratch: Scratch;
   readonly #header: DataView;
   readonly #maxValueSize: number;
@@ -114,7 +114,7 @@ export class OpenStore implements Store {
   #handle: Handle | null;
 
   /** Takes charge of what the native library opened. */
-  constructor(runtime: Runtime, native: Native, handle: Handle, settings: Settings) {
+  constructor(runtime: Runtime, native: Opened, handle: Handle, settings: Settings) {
     const { lockTimeoutMs, sweepIntervalMs, syncsAtIntervals } = settings;
     this.#runtime = runtime;
     this.#native = native;

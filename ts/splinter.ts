@@ -6,6 +6,7 @@
 import * as check from "./arguments.ts";
 import { ERROR_NUMBERS, InvalidArgumentError } from "./errors.ts";
 import { explained } from "./failures.ts";
+import { fileEngine, openFile } from "./file/engine.ts";
 import { ERROR_BYTES, How, Kind } from "./layout.ts";
 import { Libraries } from "./library.ts";
 import type { Runtime } from "./native.ts";
@@ -199,10 +200,15 @@ export function splinterFor(runtime: Runtime): SplinterConstructor {
   function open(how: number, place: Place, options: SplinterOptions): Splinter {
     const nativeOptions = check.nativeOptions(place.kind, options);
     const settings = check.settings(options);
-    const native = libraries.get(options.libPath);
+    const engine = check.engine(options);
+    const native = engine === "native" ? libraries.get(options.libPath) : null;
     if (place.path !== null) {
       runtime.permit(place.path, "read");
       if (!options.readOnly) runtime.permit(place.path, "write");
+    }
+    if (native === null) {
+      const handle = openFile(runtime, how, place, nativeOptions, `${VERBS[how]} ${place.shown}`);
+      return new Splinter(runtime, fileEngine, handle, settings);
     }
     const error = new Uint8Array(ERROR_BYTES);
     const handle = native.spl_open(how, place.name, place.name.length, nativeOptions, error);

@@ -149,6 +149,9 @@ export interface LibraryOptions {
   libPath?: string | URL;
 }
 
+/** What reads and writes a store: see {@linkcode SplinterOptions.engine}. */
+export type Engine = "native" | "file";
+
 /**
  * How an anonymous store is made. All of it is optional.
  *
@@ -230,6 +233,38 @@ export interface SplinterOptions extends AnonymousOptions {
   readOnly?: boolean;
   /** The permission bits of a new store, such as `0o640`. `0o600` if not said. */
   mode?: number;
+  /**
+   * What reads and writes the store. `"native"` if not said.
+   *
+   * - `"native"`: the native library, by memory access.
+   * - `"file"`: TypeScript alone, by reads and writes of the same file, for places where foreign functions are not
+   *   permitted. It reads beside any number of writers of any kind, each value whole. It writes only alone: opening is a
+   *   `BusyError` while anybody else, native or not, has the store open for writing, and they cannot open it meanwhile.
+   *   Writing takes a runtime that locks files without foreign functions, which Deno does; elsewhere it is an
+   *   `UnsupportedError` without `readOnly`. So are {@linkcode Store.watch}, {@linkcode Store.subscribe},
+   *   {@linkcode Store.changes}, {@linkcode Store.channel}, {@linkcode Store.pollAsync}, {@linkcode Store.sync},
+   *   {@linkcode Store.backup} and a `durability` but `"none"` with this engine.
+   *
+   * A store that was synced may be torn after a restart of the machine, until the native library has opened it for writing. This
+   * engine refuses it then, and in Deno takes `--allow-all` to see whether there was one; for any other store the permission to
+   * read or write the file suffices.
+   *
+   * A read costs some microseconds. Where a key is overwritten without a pause for as long as `lockTimeoutMs`, reading
+   * it may be a `BusyError`: only who may lock the key can make a writer wait.
+   *
+   * @example Reading without the native library
+   * ```ts
+   * import { Splinter } from "@splinter/ffi";
+   *
+   * const path = `/tmp/${crypto.randomUUID()}.splinter`;
+   * using store = Splinter.create(path);
+   * store.set("greeting", "hello");
+   * using reader = Splinter.open(path, { engine: "file", readOnly: true });
+   * console.log(reader.getString("greeting")); // hello
+   * Splinter.remove(path);
+   * ```
+   */
+  engine?: Engine;
   /**
    * What a power cut may take of what is written by this store object. `"none"` if not said. Without effect on shared memory,
    * of which a power cut leaves nothing; only `"none"` goes with `readOnly`.

@@ -53,6 +53,43 @@ Deno.test("The library and the store are all that has to be allowed", () => {
   assert.equal(run(flags, code), "done\n");
 });
 
+Deno.test("The engine without native code takes the store alone, to read or to write", () => {
+  using dir = new TempDir();
+  const path = dir.file();
+  {
+    using store = Splinter.create(path, { slots: 16 });
+    store.set("key", "välue");
+  }
+  const [read, write] = [`--allow-read=${path}`, `--allow-write=${path}`];
+  const reading = `
+    using store = Splinter.open(${JSON.stringify(path)}, { engine: "file", readOnly: true });
+    if (store.getString("key") !== "välue" || store.list().length !== 1) throw new Error("wrong");`;
+  assert.equal(run([read], reading), "done\n");
+  const writing = `
+    using store = Splinter.openOrCreate(${JSON.stringify(path)}, { engine: "file" });
+    store.set("other", { a: 1 });
+    if (store.add("number", 1) !== 1n || store.unset("other") !== 7 || store.path !== ${JSON.stringify(path)}) {
+      throw new Error("wrong");
+    }`;
+  assert.equal(run([read, write], writing), "done\n");
+  assert.match(run([read], writing), new RegExp(`^PermissionError .*--allow-write=${path}\n$`));
+  assert.match(run([], reading), new RegExp(`^PermissionError .*--allow-read=${path}\n$`));
+  // A new store has another name first.
+  const making = `Splinter.create(${JSON.stringify(dir.file("new"))}, { engine: "file" }).close();`;
+  assert.match(
+    run([read, `--allow-write=${dir.file("new")}`, `--allow-read=${dir.file("new")}`], making),
+    /^PermissionError /,
+  );
+  assert.equal(run([`--allow-read=${dir.path}`, `--allow-write=${dir.path}`], making), "done\n");
+  using store = Splinter.open(path);
+  assert.equal(store.getBigInt("number"), 1n);
+  // One that is synced may be torn after a restart of the machine. Whether there was one is seen in /proc, which takes more.
+  store.sync();
+  store.close();
+  assert.match(run([read], reading), /^PermissionError .*boot_id.*, run again with .*\n$/);
+  assert.equal(run(["--allow-all"], reading.replace(".list().length !== 1", ".list().length !== 2")), "done\n");
+});
+
 Deno.test("Shared memory is allowed by its path", () => {
   const name = uniqueName();
   const path = `/dev/shm/${name}`;

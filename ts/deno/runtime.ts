@@ -47,6 +47,16 @@ export const runtime: Runtime = {
     return pointer === null ? null : new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(pointer, length));
   },
 
+  lockFile(path) {
+    const file = Deno.openSync(path, { read: true, write: true });
+    if (!file.tryLockSync(true)) {
+      file.close();
+      return null;
+    }
+    const { dev, ino } = file.statSync();
+    return { inode: `${dev}:${ino}`, [Symbol.dispose]: () => file.close() };
+  },
+
   adopt: (fd) => new Socket({ fd }),
 };
 
