@@ -47,7 +47,8 @@ const STRIDE = Number(process.env.SPLINTER_TEST_STRIDE ?? 3);
 /** Fails unless the native library finds nothing wrong with a store. */
 function assertFlawless(path: string): void {
   const { status, stdout, stderr } = spawnSync(CHECKER, ["--persistent", "--use", path, "check"], { encoding: "utf8" });
-  assert.equal(status, 0, `${stdout}${stderr}`);
+  // What costs time alone, such as a count that is too high, is told and is no failure.
+  assert.ok(status === 0 && stdout.includes("Nothing is wrong."), `${stdout}${stderr}`);
 }
 
 /** Numbers that look random and come again with the same seed. */
@@ -498,6 +499,36 @@ export function fileEngineTests(suite: Suite, canWrite: boolean): void {
     }
   });
 
+  test("Keys that do not fit where they belong are found by both engines, and leave nothing behind", () => {
+    using dir = new TempDir();
+    const path = dir.file();
+    const chunks = 4n;
+    const keys: string[] = [];
+    {
+      using writer = Splinter.create(path, { ...writing, slots: 24, maxValueSize: 64 });
+      for (let i = 0; keys.length < 20; i++) {
+        writer.set(`${i}`, "");
+        const hash = writer.getSlotSnapshot(`${i}`)?.hash ?? 0n;
+        writer.unset(`${i}`);
+        // The last chunk, behind which the first is.
+        if ((hash >> 32n) * chunks >> 32n === chunks - 1n) keys.push(`${i}`);
+      }
+    }
+    for (const engine of ["file", "native"] as const) {
+      using writer = Splinter.open(path, { engine });
+      using reader = Splinter.open(path, { engine: engine === "file" ? "native" : "file", readOnly: true });
+      keys.forEach((key) => writer.set(key, key));
+      for (const store of [writer, reader]) keys.forEach((key) => assert.equal(store.getString(key), key));
+      writer.close();
+      assertFlawless(path);
+      // By the other, in another order.
+      using deleter = Splinter.open(path, { engine: engine === "file" ? "native" : "file" });
+      for (const key of [...keys.slice(7), ...keys.slice(0, 7)]) assert.equal(deleter.unset(key), key.length);
+      deleter.close();
+      assertFlawless(path);
+    }
+  });
+
   test("Readers of the native engine see each change of this one, and its journal tells them", async () => {
     using dir = new TempDir();
     using writer = Splinter.create(dir.file(), writing);
@@ -572,10 +603,17 @@ export function fileEngineTests(suite: Suite, canWrite: boolean): void {
         const stateOf = (store: Store) =>
           JSON.stringify([store.getString("key"), store.labels("key"), store.ttl("key") === Infinity]);
         const states = new Set<string>();
+        let old = "";
+        let told = 0n;
         for (const isDone of [false, true]) {
           copyFileSync(first, path);
           using store = Splinter.open(path, writing);
-          if (isDone) change(store);
+          if (isDone) {
+            change(store);
+          } else {
+            old = stateOf(store);
+            told = store.getBusHeaderSnapshot().epoch;
+          }
           states.add(stateOf(store));
         }
         for (let writes = 0, isDead = true; isDead; writes++, points++) {
@@ -587,7 +625,8 @@ export function fileEngineTests(suite: Suite, canWrite: boolean): void {
           assert.ok(states.has(stateOf(reader)), `${writes} writes: ${stateOf(reader)} is none of ${[...states]}`);
           // Either engine finishes what the dead one left.
           using next = Splinter.open(path, { engine: writes % 2 === 0 ? "file" : "native" });
-          assert.ok(states.has(stateOf(next)));
+          assert.equal(stateOf(next), stateOf(reader));
+          if (stateOf(next) !== old) assert.ok(next.getBusHeaderSnapshot().epoch > told, `${writes} writes: not told`);
           next.set("key", "after");
           next.unset("key");
           next.set("key", "again");
