@@ -46,6 +46,7 @@ export function systemError(error: unknown, task: string): errors.SplinterError 
       return new errors.PermissionError(told, options);
     case "ENOSPC":
     case "EDQUOT":
+    case "EFBIG":
       return new errors.NoSpaceError(told, options);
     case "ELOOP":
       return new errors.NotAStoreError(`Cannot ${task}: Not a store: it is a symbolic link`, options);
@@ -92,7 +93,7 @@ export class Access implements Disposable {
     return {
       bytes: Number(size),
       isFile: (Number(stat.mode) & constants.S_IFMT) === constants.S_IFREG,
-      inode: `${dev}:${ino}`,
+      inode: `${Number(dev)}:${Number(ino)}`,
     };
   }
 

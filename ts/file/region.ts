@@ -5,8 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { constants } from "node:fs";
-import { CorruptError, NotAStoreError } from "../errors.ts";
-import { ERROR_NUMBERS } from "../errors.ts";
+import { CorruptError, ERROR_NUMBERS, NotAStoreError } from "../errors.ts";
 import { Access } from "./access.ts";
 import {
   ATTRIBUTES,
@@ -41,6 +40,9 @@ export class Fault extends Error {
 
 /** How often a slot is looked at before the reader begins to give way. */
 const QUICK_LOOKS = 32;
+
+/** How many entries of the journal are read at once. */
+const JOURNAL_BATCH = 64;
 
 /** How often a name is looked at. */
 const NAME_LOOKS = 64;
@@ -186,10 +188,17 @@ export class Region {
 
   /** How many changes there ever were: the position that the next one gets. */
   journalEnd(): bigint {
+    const { journalEntries } = this.geometry;
+    const batch = new DataView(new ArrayBuffer(JOURNAL_BATCH * 8));
     let position = this.file.u64(HEADER.journalTail);
-    for (let i = 0; i < this.geometry.journalEntries; i++) {
-      if (BigInt.asUintN(LAP_BITS, this.file.u64(this.entryAt(position))) !== this.lap(position)) break;
-      position = BigInt.asUintN(64, position + 1n);
+    for (let seen = 0; seen < journalEntries;) {
+      // As many as there are before the ring begins anew.
+      const place = Number(position & BigInt(journalEntries - 1));
+      const count = Math.min(JOURNAL_BATCH, journalEntries - place, journalEntries - seen);
+      this.file.read(this.entryAt(position), new Uint8Array(batch.buffer, 0, count * 8));
+      for (let i = 0; i < count; i++, seen++, position = BigInt.asUintN(64, position + 1n)) {
+        if (BigInt.asUintN(LAP_BITS, batch.getBigUint64(8 * i, true)) !== this.lap(position)) return position;
+      }
     }
     return position;
   }
