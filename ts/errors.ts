@@ -533,7 +533,24 @@ export class OverflowError extends SplinterError {
   readonly code = "OVERFLOW";
 }
 
-/** The engine that was asked for cannot do it here: see {@linkcode SplinterOptions.engine}. */
+/**
+ * The engine that was asked for cannot do it here: see {@linkcode SplinterOptions.engine}.
+ *
+ * @example Watching takes the native engine
+ * ```ts
+ * import { Splinter, UnsupportedError } from "@splinter/ffi";
+ *
+ * const path = `/tmp/${crypto.randomUUID()}.splinter`;
+ * Splinter.create(path).close();
+ * using store = Splinter.open(path, { engine: "file", readOnly: true });
+ * try {
+ *   store.watch("greeting");
+ * } catch (error) {
+ *   console.log(error instanceof UnsupportedError); // true
+ * }
+ * Splinter.remove(path);
+ * ```
+ */
 export class UnsupportedError extends SplinterError {
   /** Always `"UNSUPPORTED"`. */
   readonly code = "UNSUPPORTED";

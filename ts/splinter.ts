@@ -77,6 +77,7 @@ export interface SplinterConstructor extends Function {
    * @throws {IncompatibleError} If it has another shape than expected, or another format version.
    * @throws {NotAStoreError} If it is something else.
    * @throws {CorruptError} If it contradicts itself.
+   * @throws {BusyError} If somebody writes it by the engine `"file"`, or does so in any way and this is that engine.
    * @throws {PermissionError} If the runtime or the system forbids it.
    * @throws {LibraryError} If there is no native library.
    *

@@ -149,7 +149,21 @@ export interface LibraryOptions {
   libPath?: string | URL;
 }
 
-/** What reads and writes a store: see {@linkcode SplinterOptions.engine}. */
+/**
+ * What reads and writes a store: see {@linkcode SplinterOptions.engine}.
+ *
+ * @example The native one where it may be, and the other elsewhere
+ * ```ts
+ * import { type Engine, Splinter } from "@splinter/ffi";
+ *
+ * const { state } = await Deno.permissions.query({ name: "ffi" });
+ * const engine: Engine = state === "granted" ? "native" : "file";
+ * const path = `/tmp/${crypto.randomUUID()}.splinter`;
+ * using store = Splinter.create(path, { engine });
+ * store.set("greeting", "hello");
+ * Deno.removeSync(path);
+ * ```
+ */
 export type Engine = "native" | "file";
 
 /**

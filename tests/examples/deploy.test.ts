@@ -72,6 +72,11 @@ class Service implements AsyncDisposable {
 const WAYS = [
   { engine: "native", signal: "SIGINT", allowed: ["--allow-all"] },
   {
+    engine: "native",
+    signal: "SIGTERM",
+    allowed: ["--allow-net", "--allow-ffi", "--allow-read", "--allow-write", "--allow-env"],
+  },
+  {
     engine: "file",
     signal: "SIGTERM",
     allowed: ["--allow-net=0.0.0.0:0", "--allow-read", "--allow-write", "--allow-env=PORT,SPLINTER_STORE,TMPDIR"],
@@ -79,40 +84,44 @@ const WAYS = [
 ] as const;
 
 for (const { engine, signal, allowed } of WAYS) {
-  test(`by the engine "${engine}" requests and workers share what was found, until ${signal}`, async () => {
-    using directory = new TempDir();
-    await using service = await Service.start([...allowed], { TMPDIR: directory.path });
-    assert.equal(await (await service.get("/health")).text(), "ok\n");
-    for (const isKnown of [false, true]) {
-      await Promise.all([...PRIMES].map(async ([limit, count]) => {
-        const response = await service.get(`/primes/${limit}`);
-        assert.deepEqual(await response.json(), { limit, count });
-        assert.equal(response.headers.get("x-cache"), isKnown ? "hit" : "miss");
-      }));
-    }
-    const stats = await service.stats();
-    assert.deepEqual([stats.engine, stats.hits, stats.misses], [engine, PRIMES.size, PRIMES.size]);
-    // Parts of a million are parts of two millions, whichever worker has counted them.
-    const keys = Number(stats.keys);
-    await (await service.get("/primes/2000000")).json();
-    assert.ok(Number((await service.stats()).keys) <= keys + 11);
-    assert.equal((await service.get("/primes/x")).status, 404);
-    assert.equal((await service.get("/primes/99999999999")).status, 404);
-    assert.equal((await service.get("/health", { method: "POST" })).status, 405);
+  test(
+    `by the engine "${engine}", with ${allowed[0]}, requests and workers share what was found, until ${signal}`,
+    async () => {
+      using directory = new TempDir();
+      await using service = await Service.start([...allowed], { TMPDIR: directory.path });
+      assert.equal(await (await service.get("/health")).text(), "ok\n");
+      for (const isKnown of [false, true]) {
+        await Promise.all([...PRIMES].map(async ([limit, count]) => {
+          const response = await service.get(`/primes/${limit}`);
+          assert.deepEqual(await response.json(), { limit, count });
+          assert.equal(response.headers.get("x-cache"), isKnown ? "hit" : "miss");
+        }));
+      }
+      const stats = await service.stats();
+      assert.deepEqual([stats.engine, stats.hits, stats.misses], [engine, PRIMES.size, PRIMES.size]);
+      // Parts of a million are parts of two millions, whichever worker has counted them.
+      const keys = Number(stats.keys);
+      await (await service.get("/primes/2000000")).json();
+      assert.ok(Number((await service.stats()).keys) <= keys + 11);
+      assert.equal((await service.get("/primes/x")).status, 404);
+      assert.equal((await service.get("/primes/99999999999")).status, 404);
+      assert.equal((await service.get("/health", { method: "POST" })).status, 405);
 
-    // What was asked before the end is answered.
-    const last = service.get("/primes/10000000");
-    for (const end = Date.now() + PATIENCE_MS; (await service.stats()).misses !== PRIMES.size + 2;) {
-      assert.ok(Date.now() < end, "It was not asked");
-    }
-    const ended = service.end(signal);
-    assert.deepEqual(await (await soon(last)).json(), { limit: 10_000_000, count: 664_579 });
-    assert.equal(await ended, 0);
-    assert.equal(service.lines.at(-1), "Closed");
-    assert.deepEqual(readdirSync(directory.path), []);
-  }, 2 * PATIENCE_MS);
+      // What was asked before the end is answered.
+      const last = service.get("/primes/10000000");
+      for (const end = Date.now() + PATIENCE_MS; (await service.stats()).misses !== PRIMES.size + 2;) {
+        assert.ok(Date.now() < end, "It was not asked");
+      }
+      const ended = service.end(signal);
+      assert.deepEqual(await (await soon(last)).json(), { limit: 10_000_000, count: 664_579 });
+      assert.equal(await ended, 0);
+      assert.equal(service.lines.at(-1), "Closed");
+      assert.deepEqual(readdirSync(directory.path), []);
+    },
+    2 * PATIENCE_MS,
+  );
 
-  test(`by the engine "${engine}" a store that is named outlives the service`, async () => {
+  test(`by the engine "${engine}", with ${allowed[0]}, a store that is named outlives the service`, async () => {
     using directory = new TempDir();
     const path = directory.file();
     for (const isKnown of [false, true]) {

@@ -8,7 +8,9 @@
  *   one, each by an atomic that is a full barrier. Within one call nothing is ordered.
  * - Writes by separate calls are ordered for those who read, because each is made under the lock of the file's inode, whose
  *   release and next taking keep what is before from being seen after.
- * - An aligned number of 8 bytes or less is copied whole: the kernels of x86-64 and arm64 copy by such words at least.
+ * - An aligned number of 8 bytes or less is copied whole. No standard says so, but no processor of x86-64 or arm64 is known to
+ *   copy so few bytes in pieces. What matters most does not rest on it: the buffer of a value, and whether it is being changed,
+ *   are told by one byte of a slot's state.
  *
  * @module
  */

@@ -654,8 +654,16 @@ export function fileEngineTests(suite: Suite, canWrite: boolean): void {
       });
       const ended = new Promise((resolve) => child.on("exit", resolve));
       {
-        using reader = Splinter.open(path, { readOnly: true, lockTimeoutMs: PATIENCE_MS });
-        await until(() => (reader.epoch("stay") ?? 0n) > last + 40n + BigInt(kill));
+        const engine = kill % 2 === 0 ? "native" : "file";
+        using reader = Splinter.open(path, { engine, readOnly: true, lockTimeoutMs: PATIENCE_MS });
+        await until(() => {
+          for (let i = 0; i < 20; i++) {
+            const [stay, come] = reader.getMany(["stay", "come"]);
+            assert.ok(stay === null && last === 0n || isUniform(stay));
+            assert.ok(come === null || isUniform(come));
+          }
+          return (reader.epoch("stay") ?? 0n) > last + 400n + BigInt(kill);
+        });
         assert.throws(() => Splinter.open(path, { lockTimeoutMs: 1 }), { code: "BUSY" });
       }
       child.kill("SIGKILL");
