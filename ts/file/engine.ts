@@ -22,7 +22,7 @@ import {
   type Geometry,
   geometryOf,
   HEADER,
-  IDENTITY_BYTES,
+  LABEL,
   layoutOf,
   SLOT,
 } from "./format.ts";
@@ -43,6 +43,18 @@ const POLL_MS = 1;
 
 /** How often an open or create is tried where others create and remove the store. */
 const TURNS = 100;
+
+/** A time that never ends, in milliseconds. */
+const FOR_EVER = 0xffff_ffff;
+
+/** No record of a scan is longer. */
+const MAX_RECORD_BYTES = 2048;
+
+/** How much of the slots is read at once to see which are in use. */
+const STATES_BYTES = 16_384;
+
+/** Where the key stands in the scratch memory. */
+const KEY_AT = VALUE_AT - KEY_ROOM;
 
 const { NO_KEY } = layout;
 
@@ -70,6 +82,10 @@ type Asked = Record<keyof typeof layout.OPTIONS, number>;
 /** Says what this engine cannot do. */
 function unsupported(what: string): UnsupportedError {
   return new UnsupportedError(`The engine "file" cannot ${what}: that takes the native library`);
+}
+
+function unwatched(): never {
+  throw unsupported("watch a store");
 }
 
 /**
@@ -238,7 +254,7 @@ function createOnce(runtime: Runtime, path: string, asked: Asked, task: string):
     file.setU32(HEADER.flags, (asked.flags & layout.Flag.throughput) === 0 ? FLAG_AUTO_VACUUM : 0);
     file.setU32(HEADER.eviction, asked.eviction);
     const storeId = crypto.getRandomValues(new Uint8Array(16));
-    file.write(0, encodeIdentity({ geometry, storeId }, nowNs()).subarray(0, IDENTITY_BYTES));
+    file.write(0, encodeIdentity({ geometry, storeId }, nowNs()));
     creating(task, () => linkSync(temporary, path));
   } finally {
     unlinkSync(temporary);
@@ -294,8 +310,6 @@ function withScratch(
 ): number {
   return withStore(handle, (store) => call(store, store.scratch.subarray(KEY_AT, KEY_AT + keyLength)));
 }
-
-const KEY_AT = VALUE_AT - KEY_ROOM;
 
 function writerOf({ writing }: FileStore): Writer {
   if (writing === null) throw new Fault(ERROR_NUMBERS.PERMISSION);
@@ -445,8 +459,6 @@ function poll({ region, pollMs }: FileStore, key: Uint8Array, timeoutMs: number)
   return 1;
 }
 
-const FOR_EVER = 0xffff_ffff;
-
 /** Fills memory with the next keys of a scan, as records of an `spl_entry`, the key, and padding. */
 function scan({ region }: FileStore, cursor: Uint8Array, prefix: Uint8Array, page: Uint8Array): number {
   const place = new DataView(cursor.buffer, cursor.byteOffset, cursor.byteLength);
@@ -488,12 +500,6 @@ function scan({ region }: FileStore, cursor: Uint8Array, prefix: Uint8Array, pag
   place.setBigUint64(CURSOR.next, BigInt(slot), true);
   return filled;
 }
-
-/** No record of a scan is longer. */
-const MAX_RECORD_BYTES = 2048;
-
-/** How much of the slots is read at once to see which are in use. */
-const STATES_BYTES = 16_384;
 
 /** Which slots are in use, seen many at once: a key that exists all the time of a scan is. */
 class States {
@@ -598,17 +604,14 @@ export const fileEngine: Opened = {
       throw unsupported("have channels");
     }),
 
-  spl_selector: (handle) =>
-    withStore(handle, () => {
-      throw unsupported("watch a store");
-    }),
+  spl_selector: (handle) => withStore(handle, unwatched),
 
-  // Nobody comes so far without a selector.
-  spl_watch: () => -ERROR_NUMBERS.CLOSED,
-  spl_changes: () => -ERROR_NUMBERS.CLOSED,
-  spl_unwatch: () => -ERROR_NUMBERS.CLOSED,
-  spl_ready: () => -ERROR_NUMBERS.CLOSED,
-  spl_next: () => -ERROR_NUMBERS.CLOSED,
+  // Nobody comes so far: the selector is asked for first.
+  spl_watch: unwatched,
+  spl_changes: unwatched,
+  spl_unwatch: unwatched,
+  spl_ready: unwatched,
+  spl_next: unwatched,
 
   spl_scratch: (handle, scratch) =>
     withStore(handle, (store) => {
@@ -768,7 +771,7 @@ export const fileEngine: Opened = {
       const isTaken = nameLength > 0 && labelNames(store).some(([other, taken]) =>
         other !== label && taken.length === nameLength && startsWith(taken, bytes)
       );
-      if (nameLength > LABEL_BYTES_MAX || bytes.includes(0) || isTaken) throw new Fault(ERROR_NUMBERS.INVALID_ARGUMENT);
+      if (nameLength > LABEL.nameMax || bytes.includes(0) || isTaken) throw new Fault(ERROR_NUMBERS.INVALID_ARGUMENT);
       writerOf(store).nameLabel(label, bytes);
       return 0;
     }),
@@ -877,8 +880,6 @@ export const fileEngine: Opened = {
       return 0;
     }),
 };
-
-const LABEL_BYTES_MAX = 56;
 
 function labelNames({ region }: FileStore): [label: number, name: Uint8Array][] {
   const names: [number, Uint8Array][] = [];
