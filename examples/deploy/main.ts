@@ -42,11 +42,9 @@ async function answer(request: Request): Promise<Response> {
   if (request.method !== "GET") return new Response("Only GET\n", { status: 405, headers: { allow: "GET" } });
   if (pathname === "/health") return new Response("ok\n");
   if (pathname === "/stats") {
-    const { slots, epoch } = store.getBusHeaderSnapshot();
+    const { hits, misses, counted } = pool;
     const keys = store.list(Infinity).length;
-    const { hits, misses } = pool;
-    const uptimeMs = Date.now() - started;
-    return Response.json({ instance, engine, uptimeMs, requests, hits, misses, keys, slots, changes: Number(epoch) });
+    return Response.json({ instance, engine, uptimeMs: Date.now() - started, requests, hits, misses, counted, keys });
   }
   const limit = Number(/^\/primes\/(\d+)$/.exec(pathname)?.[1] ?? NaN);
   if (!(limit <= LIMIT)) return new Response(`Ask for /primes/N, N up to ${LIMIT}\n`, { status: 404 });

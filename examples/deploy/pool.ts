@@ -35,6 +35,8 @@ const TTL_MS = 3_600_000;
 export class Pool {
   hits = 0;
   misses = 0;
+  /** How many parts had to be counted. */
+  counted = 0;
   readonly #store: Store;
   readonly #workers: Worker[];
   readonly #asked = new Map<number, (answer: Answer) => void>();
@@ -84,6 +86,8 @@ export class Pool {
 
   #hear(answer: Answer): void {
     for (const [key, value] of answer.found) this.#store.set(key, value, { ttlMs: TTL_MS });
+    // All but the answer itself.
+    this.counted += answer.found.length - 1;
     this.#asked.get(answer.id)?.(answer);
     this.#asked.delete(answer.id);
   }
