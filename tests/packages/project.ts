@@ -56,6 +56,8 @@ export class Project extends TempDir {
       NPM_CONFIG_REGISTRY: npm,
       JSR_URL: NOBODY,
     };
+    // Without one of its own, Deno would take the configuration and the lockfile of a directory above.
+    this.write("deno.json", "{}");
   }
 
   /** Installs the packages for npm from their tarballs. */
