@@ -140,7 +140,7 @@ test("of many who change the same at once each is told whether it did", async ()
 test("a write of the server's is its own, however fast another process writes the same key", async () => {
   const others = new Set<string>();
   store.set("hot", "");
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 200; i++) {
     let isAnswered = false;
     const answer = request("keys/hot", "PUT", {}, `put ${i}`).finally(() => isAnswered = true);
     while (!isAnswered) {

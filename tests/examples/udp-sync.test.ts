@@ -125,13 +125,16 @@ test.skipIf(!probe.ok)(
 
     network.plug(false);
     // More changes win over later ones.
-    b.store.set("from a", "second");
-    b.store.set("from a", "third");
+    for (const value of ["second", "third", "fourth"]) b.store.set("from a", value);
+    using versions = Splinter.open(`${b.store.path}.versions`);
+    await until(() => versions.getJSON<{ epoch: string }>("from a")?.epoch === `${b.store.epoch("from a")}`);
+    const noticed = Date.now();
+    await until(() => Date.now() > noticed);
     a.store.set("from a", "later");
     a.store.unset("early");
     b.store.set("new", "made in b");
     network.plug(true);
-    await network.agree(() => a.store.getString("from a") === "third" && a.store.has("new") && !b.store.has("early"));
+    await network.agree(() => a.store.getString("from a") === "fourth" && a.store.has("new") && !b.store.has("early"));
   },
   2 * PATIENCE_MS,
 );
