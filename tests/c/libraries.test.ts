@@ -223,21 +223,6 @@ test("the address sanitizer finds no error and no leak", () => {
   }
 }, PATIENCE);
 
-test("the program in the README runs", () => {
-  using dir = new TempDir();
-  const [, source] = /```c\n([^]*?)```/.exec(readFileSync(`${root}README.md`, "utf8")) ?? [];
-  assert.ok(source);
-  writeFileSync(dir.file("app.c"), source);
-  const flags = pkgConfig("--cflags", "splinter_p");
-  const program = link("cc", [dir.file("app.c")], LIBRARIES[1], "shared", dir.file("app"), [
-    "-Wall",
-    "-Werror",
-    ...flags,
-  ]);
-  // In a place of its own.
-  assert.equal(run("env", ["--chdir", dir.path, program]), "hello from C\n");
-});
-
 test("threads find every value whole", () => {
   using dir = new TempDir();
   const rounds = process.env.SPLINTER_TEST_ROUNDS ?? "20000";

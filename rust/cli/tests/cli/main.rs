@@ -10,6 +10,5 @@ mod interactive;
 mod measure;
 mod oneshot;
 mod original;
-mod readme;
 mod transfer;
 mod values;
