@@ -74,7 +74,9 @@ export class Page {
 /** All pages. */
 export function pages(): Page[] {
   const inDocs = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`);
-  return ["README.md", ...inDocs.sort()].map((name) => new Page(name));
+  return ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ...inDocs.sort()].map((name) =>
+    new Page(name)
+  );
 }
 
 function* blocksOf(page: string, text: string): Generator<Block> {
