@@ -186,8 +186,8 @@ export interface AnonymousOptions extends LibraryOptions {
   /** The longest key in bytes, 1 to 1024. 64 if not said. */
   maxKeySize?: number;
   /**
-   * How many of the last changes the store remembers, 64 to 2^24, rounded up to a power of two. Four for each slot if
-   * not said.
+   * How many of the last changes the store remembers, 64 to 2^24, rounded up to a power of two. Four for each slot, but
+   * from 4,096 to 2^20, if not said.
    */
   journal?: number;
   /**
