@@ -128,6 +128,21 @@ test("The programs in Rust run", () => {
   run("./main", [], directory);
 }, PATIENCE);
 
+test("What a transcript shows is compared word by word", () => {
+  assert.ok(isShown("a\nb  \n\n", "a\nb\n") && isShown("hash: 7\n", "hash: …\n") && isShown("a\nb\nc", "a\n…\nc"));
+  assert.ok(isShown("", "") && isShown("anything\nat all", "…\n"));
+  assert.ok(!isShown("a\nb", "a") && !isShown("a", "a\nb") && !isShown("x", "") && !isShown("ab", "a.b"));
+  assert.ok(!isShown("hash: 7\nmore", "hash: …") && !isShown("a b", "a …c"));
+  const program = [{ language: "ts", line: 1, text: "  console.log(1 + 1); // 3\nconsole.log(2); // two\n" }];
+  assert.match(checked("page", program), /^ {2}same\(1 \+ 1, 3\);\nconsole\.log\(2\); \/\/ two$/m);
+});
+
+test("Nearly all that is shown is run", () => {
+  const blocks = all.flatMap((page) => page.blocks);
+  const idle = blocks.filter(({ notRun }) => notRun !== undefined);
+  assert.ok(idle.length * 10 < blocks.length, `${idle.length} of ${blocks.length} are not run`);
+});
+
 test("Each file that is shown is used by a command that is shown", () => {
   for (const page of all) {
     const typed = page.commands().map(({ typed }) => typed).join("\n");
