@@ -1,5 +1,5 @@
 /**
- * The answering side of `wake.rs`, the same for Deno and Bun: says when a `for await` of `store.watch` went on.
+ * The answering side of the native program's pings, the same for Deno and Bun: says when a `for await` of `store.watch` went on.
  */
 import process from "node:process";
 import type { Store } from "../ts/store.ts";
