@@ -139,13 +139,18 @@ function lossText(documents: readonly Document[]): string {
 }
 
 function targetText(figures: Figures): string {
-  const rows = TARGETS.map(({ what, bound, limit, of, measured }) => {
+  const reasons = new Map<string, string[]>();
+  const rows = TARGETS.map(({ what, bound, limit, of, measured, because }) => {
     const ratio = measured(figures);
     const held = bound === "most" ? ratio <= limit : ratio >= limit;
     const verdict = Number.isNaN(ratio) ? "not measured" : held ? "held" : "**missed**";
+    if (ratio && !held && because) reasons.set(because, [...reasons.get(because) ?? [], what]);
     return [what, `at ${bound} ${limit} x ${of}`, Number.isNaN(ratio) ? "–" : `${ratio.toFixed(2)} x`, verdict];
   });
-  return table(["what", "target", "measured", ""], rows);
+  const parts = [table(["what", "target", "measured", ""], rows)];
+  if (reasons.size > 0) parts.push("What is in the way of those that were missed:");
+  const lines = Array.from(reasons, ([because, missed]) => `- ${missed.join("; ")}. ${because}`);
+  return [...parts, lines.join("\n")].filter((part) => part !== "").join("\n\n");
 }
 
 /** The whole report. */
@@ -182,7 +187,9 @@ function rounded(documents: readonly Document[]): string {
   return JSON.stringify(documents, short, 2) + "\n";
 }
 
-function write(directory: string, documents: readonly Document[]): void {
+function write(directory: string, measured: readonly Document[]): void {
+  // Of the figures that are kept, so that it can be written again from them.
+  const documents: Document[] = JSON.parse(rounded(measured));
   const plots = join(directory, "benchmarks");
   rmSync(plots, { recursive: true, force: true });
   mkdirSync(plots, { recursive: true });
