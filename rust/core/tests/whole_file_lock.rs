@@ -6,11 +6,18 @@ mod process;
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use process::fork;
 use splinter::{ErrorCode, OpenOptions, Store};
 use tempfile::tempdir;
+
+/// Tests take turns: a child that one of them forks has the open files of all, and so their locks.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn file(path: &Path) -> File {
     File::options().read(true).write(true).open(path).unwrap()
@@ -25,7 +32,7 @@ fn is_taken(path: &Path) -> bool {
     }
 }
 
-/// Waits until nobody has it: a child that another test forks just now has everybody's open files for a moment.
+/// Waits until nobody has it.
 fn await_nobody(path: &Path) {
     file(path).lock().unwrap();
 }
@@ -37,6 +44,7 @@ fn refusal(path: &Path) -> ErrorCode {
 
 #[test]
 fn the_file_is_to_be_had_when_the_last_handle_that_writes_is_gone() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let first = Store::create(&path).unwrap();
@@ -52,6 +60,7 @@ fn the_file_is_to_be_had_when_the_last_handle_that_writes_is_gone() {
 
 #[test]
 fn while_somebody_has_the_file_for_himself_it_is_only_read() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     Store::create(&path).unwrap().set("k", "v").unwrap();
@@ -69,6 +78,7 @@ fn while_somebody_has_the_file_for_himself_it_is_only_read() {
 
 #[test]
 fn a_killed_writer_leaves_the_file_to_be_had() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     Store::create(&path).unwrap();
@@ -86,6 +96,7 @@ fn a_killed_writer_leaves_the_file_to_be_had() {
 
 #[test]
 fn one_who_had_the_file_for_himself_and_was_killed_leaves_it_to_all() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     Store::create(&path).unwrap();
@@ -103,6 +114,7 @@ fn one_who_had_the_file_for_himself_and_was_killed_leaves_it_to_all() {
 
 #[test]
 fn a_forked_child_shares_the_file_from_its_first_write_on() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let mut store = Some(Store::create(&path).unwrap());
@@ -131,6 +143,7 @@ fn a_forked_child_shares_the_file_from_its_first_write_on() {
 
 #[test]
 fn a_forked_child_writes_nothing_while_somebody_has_the_file_for_himself() {
+    let _turn = turn();
     let directory = tempdir().unwrap();
     let path = directory.path().join("s");
     let store = Store::create(&path).unwrap();
