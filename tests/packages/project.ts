@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PATIENCE_MS, TempDir } from "../../ts/tests/suite.ts";
 
@@ -128,9 +128,13 @@ export class Program implements AsyncDisposable {
 
 /** What the npm registry would say of the packages, and give, were they published: for Deno, which installs no tarballs. */
 export function serveNpm(): Bun.Server<undefined> {
-  const published = new Map([[name, tarball], [platform.name, platform.tarball]].map(([name, path]) => {
-    const directory = basename(path) === basename(tarball) ? name : platform.directory;
-    return [name, { path, manifest: readJson(join(packages, "npm", directory, "package.json")) }];
+  const directories = readdirSync(join(packages, "npm"), { withFileTypes: true }).filter((entry) =>
+    entry.isDirectory()
+  );
+  const published = new Map(directories.map(({ name: directory }) => {
+    const manifest = readJson(join(packages, "npm", directory, "package.json"));
+    const packed = `${manifest.name.replace("@", "").replace("/", "-")}-${version}.tgz`;
+    return [manifest.name, { path: join(packages, "npm", packed), manifest }];
   }));
   return Bun.serve({
     hostname: "127.0.0.1",
