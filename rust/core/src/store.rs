@@ -443,45 +443,13 @@ impl Store {
     pub fn get(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<usize>> {
         let key = key.as_ref();
         let seen = self.glance_at_key(key, buffer);
-        self.copied(seen, || self.target(key), buffer)
+        self.copied(seen, || self.target(key), buffer, |_| ()).map(length)
     }
 
     #[inline]
     pub(crate) fn get_at(&self, target: &Target<'_>, buffer: &mut [u8]) -> Result<Option<usize>> {
-        let seen = self.glance_to_copy(target, buffer);
-        self.copied(seen, || *target, buffer)
-    }
-
-    /// Apart from its callers, because what it returns fits in two registers: a result is written to memory, and read again in
-    /// other pieces at once, for which processors have to wait.
-    #[inline(never)]
-    fn glance_at_key(&self, key: &[u8], buffer: &mut [u8]) -> Glance<usize> {
-        self.glance_to_copy(&self.target(key), buffer)
-    }
-
-    #[inline(always)]
-    fn glance_to_copy(&self, target: &Target<'_>, buffer: &mut [u8]) -> Glance<usize> {
-        self.glance_at_value(target, |view| {
-            view.copy_if_it_fits(buffer);
-            view.value_bytes
-        })
-    }
-
-    /// What [`Self::get`] returns after a first attempt.
-    #[inline]
-    fn copied<'k>(
-        &self,
-        seen: Glance<usize>,
-        target: impl Fn() -> Target<'k>,
-        buffer: &mut [u8],
-    ) -> Result<Option<usize>> {
-        let found = match seen {
-            Glance::Whole(bytes) => return Ok(Some(bytes)),
-            Glance::Absent => return self.missing(target().key),
-            Glance::Torn(bytes) => self.copy_again(&target(), buffer, bytes, |_| ()),
-            Glance::Unclear => self.copy_again(&target(), buffer, 0, |_| ()),
-        };
-        Ok(found?.map(|(bytes, ())| bytes))
+        let seen = self.glance_to_copy(target, buffer, |_| ());
+        self.copied(seen, || *target, buffer, |_| ()).map(length)
     }
 
     /// [`Self::get`] with what belongs to the same version of the value.
@@ -492,21 +460,51 @@ impl Store {
     pub fn get_version(&self, key: impl AsRef<[u8]>, buffer: &mut [u8]) -> Result<Option<Version>> {
         let target = self.target(key.as_ref());
         let state = |view: &View<'_>| (view.ctl.sequence() << 1, view.value_type());
-        let seen = self.glance_at_value(&target, |view| {
-            view.copy_if_it_fits(buffer);
-            (view.value_bytes, state(view))
-        });
-        let found = match seen {
-            Glance::Whole(found) => Some(found),
-            Glance::Absent => self.missing(target.key)?,
-            Glance::Torn((bytes, _)) => self.copy_again(&target, buffer, bytes, state)?,
-            Glance::Unclear => self.copy_again(&target, buffer, 0, state)?,
-        };
+        let seen = self.glance_to_copy(&target, buffer, state);
+        let found = self.copied(seen, || target, buffer, state)?;
         Ok(found.map(|(value_bytes, (epoch, value_type))| Version {
             value_bytes,
             epoch,
             value_type,
         }))
+    }
+
+    /// Apart from its callers, because what it returns fits in two registers: a result is written to memory, and read again in
+    /// other pieces at once, for which processors have to wait.
+    #[inline(never)]
+    fn glance_at_key(&self, key: &[u8], buffer: &mut [u8]) -> Glance<(usize, ())> {
+        self.glance_to_copy(&self.target(key), buffer, |_| ())
+    }
+
+    /// A first attempt to copy a value to the start of a buffer, and to take something else of the same version.
+    #[inline(always)]
+    fn glance_to_copy<T>(
+        &self,
+        target: &Target<'_>,
+        buffer: &mut [u8],
+        also: impl Fn(&View<'_>) -> T,
+    ) -> Glance<(usize, T)> {
+        self.glance_at_value(target, |view| {
+            view.copy_if_it_fits(buffer);
+            (view.value_bytes, also(view))
+        })
+    }
+
+    /// What comes of it: if need be, by further attempts.
+    #[inline]
+    fn copied<'k, T>(
+        &self,
+        seen: Glance<(usize, T)>,
+        target: impl Fn() -> Target<'k>,
+        buffer: &mut [u8],
+        also: impl Fn(&View<'_>) -> T,
+    ) -> Result<Option<(usize, T)>> {
+        match seen {
+            Glance::Whole(found) => Ok(Some(found)),
+            Glance::Absent => self.missing(target().key),
+            Glance::Torn((bytes, _)) => self.copy_again(&target(), buffer, bytes, also),
+            Glance::Unclear => self.copy_again(&target(), buffer, 0, also),
+        }
     }
 
     /// Copies a value to the start of a buffer, and takes something else of the same version, after an attempt that came to
@@ -916,6 +914,12 @@ impl Store {
 
     /// Closes the handle, as dropping it does.
     pub fn close(self) {}
+}
+
+/// The length alone of a value that was copied.
+#[inline]
+fn length(found: Option<(usize, ())>) -> Option<usize> {
+    found.map(|(bytes, ())| bytes)
 }
 
 /// Epoch and result of a write without a condition.
