@@ -5,18 +5,21 @@
 mod process;
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use process::fork;
 use splinter::{ErrorCode, OpenOptions, Store};
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 
-/// Tests take turns: a child that one of them forks has the open files of all, and so their locks.
-fn turn() -> MutexGuard<'static, ()> {
+/// The path of a store to be, and what keeps its directory. Tests take turns: a child that one of them forks has the open files of
+/// all, and so their locks.
+fn scene() -> (PathBuf, (TempDir, MutexGuard<'static, ()>)) {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempdir().unwrap();
+    (directory.path().join("s"), (directory, turn))
 }
 
 fn file(path: &Path) -> File {
@@ -44,9 +47,7 @@ fn refusal(path: &Path) -> ErrorCode {
 
 #[test]
 fn the_file_is_to_be_had_when_the_last_handle_that_writes_is_gone() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     let first = Store::create(&path).unwrap();
     assert!(is_taken(&path));
     let second = Store::open(&path).unwrap();
@@ -60,9 +61,7 @@ fn the_file_is_to_be_had_when_the_last_handle_that_writes_is_gone() {
 
 #[test]
 fn while_somebody_has_the_file_for_himself_it_is_only_read() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     Store::create(&path).unwrap().set("k", "v").unwrap();
     let alone = file(&path);
     alone.lock().unwrap();
@@ -78,9 +77,7 @@ fn while_somebody_has_the_file_for_himself_it_is_only_read() {
 
 #[test]
 fn a_killed_writer_leaves_the_file_to_be_had() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     Store::create(&path).unwrap();
     let writer = fork(|page| {
         let store = Store::open(&path).unwrap();
@@ -96,9 +93,7 @@ fn a_killed_writer_leaves_the_file_to_be_had() {
 
 #[test]
 fn one_who_had_the_file_for_himself_and_was_killed_leaves_it_to_all() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     Store::create(&path).unwrap();
     let alone = fork(|page| {
         let file = file(&path);
@@ -114,9 +109,7 @@ fn one_who_had_the_file_for_himself_and_was_killed_leaves_it_to_all() {
 
 #[test]
 fn a_forked_child_shares_the_file_from_its_first_write_on() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     let mut store = Some(Store::create(&path).unwrap());
     let child = fork(|page| {
         page.await_word(0, 1);
@@ -143,9 +136,7 @@ fn a_forked_child_shares_the_file_from_its_first_write_on() {
 
 #[test]
 fn a_forked_child_writes_nothing_while_somebody_has_the_file_for_himself() {
-    let _turn = turn();
-    let directory = tempdir().unwrap();
-    let path = directory.path().join("s");
+    let (path, _scene) = scene();
     let store = Store::create(&path).unwrap();
     let child = fork(|page| {
         page.await_word(0, 1);
