@@ -155,11 +155,7 @@ function geometryAsked({ slots, max_key_bytes, max_value_bytes, journal_entries 
 
 function openOnce(runtime: Runtime, path: string, asked: Asked, task: string): FileStore {
   const isWritable = (asked.flags & layout.Flag.readOnly) === 0;
-  if (isWritable && runtime.lockFile === undefined) {
-    throw new UnsupportedError(
-      `Cannot ${task}: this runtime cannot lock a file, so that the engine "file" is "readOnly"`,
-    );
-  }
+  if (isWritable) expectLocks(runtime, task);
   const region = new Region(path, { isWritable, patienceMs: asked.lock_timeout_ms || 1000, task });
   using stack = new DisposableStack();
   stack.use(region.file);
@@ -178,6 +174,13 @@ function openOnce(runtime: Runtime, path: string, asked: Asked, task: string): F
   stack.move();
   const pollMs = asked.poll_interval_ms || POLL_MS;
   return { region, path, pollMs, writing, scratch, scratchView: new DataView(scratch.buffer) };
+}
+
+function expectLocks({ lockFile }: Runtime, task: string): void {
+  if (lockFile !== undefined) return;
+  throw new UnsupportedError(
+    `Cannot ${task}: this runtime cannot lock a file, so that the engine "file" is "readOnly"`,
+  );
 }
 
 function lockedBy(runtime: Runtime, path: string, task: string): FileLock {
@@ -232,11 +235,7 @@ function bootId(task: string): [high: bigint, low: bigint] {
 
 /** Makes a new store, which appears under its name complete or not at all. */
 function createOnce(runtime: Runtime, path: string, asked: Asked, task: string): void {
-  if (runtime.lockFile === undefined) {
-    throw new UnsupportedError(
-      `Cannot ${task}: this runtime cannot lock a file, so that the engine "file" is "readOnly"`,
-    );
-  }
+  expectLocks(runtime, task);
   const geometry = geometryOf(geometryAsked(asked));
   const { values, bytes, free, freeWords } = layoutOf(geometry);
   if (exists(path)) throw new errors.ExistsError(`Cannot ${task}: The store exists already`);

@@ -156,6 +156,11 @@ export class Region {
     return Number((hash >> 32n) * BigInt(this.layout.chunks) >> 32n);
   }
 
+  /** The chunk of the index where keys go on that have no room in another. */
+  chunkBehind(chunk: number): number {
+    return chunk + 1 === this.layout.chunks ? 0 : chunk + 1;
+  }
+
   /** Where a chunk of the index is. */
   chunkAt(chunk: number): number {
     return this.layout.index + chunk * CHUNK.bytes;
@@ -233,10 +238,9 @@ export class Region {
    * @returns What it holds, or `null`.
    */
   find(hash: bigint, key: Uint8Array): View | null {
-    const tag = Math.max(Number(hash & 0xffn), 1);
-    const { chunks } = this.layout;
+    const tag = tagOf(hash);
     let at = this.home(hash);
-    for (let i = 0; i < chunks; i++) {
+    for (let i = 0; i < this.layout.chunks; i++) {
       // A key that is there all the time has its tag, its cell and its counts there all the time, in whatever order they
       // are copied.
       this.file.read(this.chunkAt(at), this.#chunk);
@@ -249,7 +253,7 @@ export class Region {
         if (view !== null && view.key.length === key.length && Buffer.compare(view.key, key) === 0) return view;
       }
       if (!hasMore) return null;
-      at = at + 1 === chunks ? 0 : at + 1;
+      at = this.chunkBehind(at);
     }
     return null;
   }
@@ -347,6 +351,11 @@ export class Region {
     }
     return null;
   }
+}
+
+/** What stands in the index for a key of a hash. 0 is for none. */
+export function tagOf(hash: bigint): number {
+  return Math.max(Number(hash & 0xffn), 1);
 }
 
 /**

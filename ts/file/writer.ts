@@ -37,7 +37,7 @@ import {
   STRIPES,
   token,
 } from "./format.ts";
-import { Fault, nowNs, type Region, type View } from "./region.ts";
+import { Fault, nowNs, type Region, tagOf, type View } from "./region.ts";
 import { xxh3 } from "./xxh3.ts";
 
 /** The greatest number of 64 bits. */
@@ -654,12 +654,12 @@ export class Writer {
       for (let cell = 0; cell < CHUNK_CELLS; cell++) {
         if (this.#file.u32(at + CHUNK.cells + 4 * cell) !== 0) continue;
         this.#file.setU32(at + CHUNK.cells + 4 * cell, slot + 1);
-        this.#file.write(at + CHUNK.tags + cell, Uint8Array.of(Math.max(Number(hash & 0xffn), 1)));
+        this.#file.write(at + CHUNK.tags + cell, Uint8Array.of(tagOf(hash)));
         return;
       }
       // Counted before the key is entered further on, so that no search stops short of it.
       this.#file.setU32(at + CHUNK.overflow, this.#file.u32(at + CHUNK.overflow) + 1);
-      chunk = this.#behind(chunk);
+      chunk = region.chunkBehind(chunk);
     }
     throw new CorruptError("The store contradicts itself: the index has no room although a slot is free");
   }
@@ -675,19 +675,15 @@ export class Writer {
         if (this.#file.u32(at + CHUNK.cells + 4 * cell) !== slot + 1) continue;
         this.#file.write(at + CHUNK.tags + cell, Uint8Array.of(0));
         this.#file.setU32(at + CHUNK.cells + 4 * cell, 0);
-        for (let passed = home; distance > 0; distance--, passed = this.#behind(passed)) {
+        for (let passed = home; distance > 0; distance--, passed = region.chunkBehind(passed)) {
           const count = this.#file.u32(region.chunkAt(passed) + CHUNK.overflow);
           if (count > 0) this.#file.setU32(region.chunkAt(passed) + CHUNK.overflow, count - 1);
         }
         return;
       }
       if (this.#file.u32(at + CHUNK.overflow) === 0) return;
-      chunk = this.#behind(chunk);
+      chunk = region.chunkBehind(chunk);
     }
-  }
-
-  #behind(chunk: number): number {
-    return chunk + 1 === this.#layout.chunks ? 0 : chunk + 1;
   }
 
   /** Appends a change to the journal. */
