@@ -3,11 +3,12 @@ import { test } from "bun:test";
 import assert from "node:assert/strict";
 import { symlinkSync } from "node:fs";
 import { PATIENCE_MS, TempDir, until } from "../../ts/tests/suite.ts";
-import { example, Program, RELEASE, run } from "./program.ts";
+import { Program } from "../program.ts";
+import { example, RELEASE, run } from "./program.ts";
 
 /** A directory for a store, and what runs the script in it. */
 class Queue extends TempDir {
-  readonly #env = { PATH: `${this.path}:${process.env.PATH}`, JOB_SECONDS: "1" };
+  readonly #env = { ...process.env, PATH: `${this.path}:${process.env.PATH}`, JOB_SECONDS: "1" };
 
   constructor() {
     super();

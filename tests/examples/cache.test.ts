@@ -3,7 +3,8 @@ import { test } from "bun:test";
 import assert from "node:assert/strict";
 import { Cache } from "../../examples/cache/cache.ts";
 import { PATIENCE_MS, soon, TempDir, until } from "../../ts/tests/suite.ts";
-import { bun, deno, Program } from "./program.ts";
+import { Program } from "../program.ts";
+import { bun, deno } from "./program.ts";
 
 const NAMES = ["apple", "pear", "plum", "quince"];
 

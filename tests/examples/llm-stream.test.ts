@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { Splinter } from "splinter-bus";
 import { PATIENCE_MS, soon, TempDir, until } from "../../ts/tests/suite.ts";
-import { bun, deno, example, Program, RELEASE } from "./program.ts";
+import { Program } from "../program.ts";
+import { bun, deno, example, RELEASE } from "./program.ts";
 
 const TEXT = example("llm-stream/erlkoenig.txt");
 const text = readFileSync(TEXT, "utf8");

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { Splinter } from "splinter-bus";
 import { Lease } from "../../examples/lock/lease.ts";
 import { PATIENCE_MS, TempDir } from "../../ts/tests/suite.ts";
-import { bun, deno, Program } from "./program.ts";
+import { Program } from "../program.ts";
+import { bun, deno } from "./program.ts";
 
 /** How long a worker works, if nothing happens to it. */
 const SECONDS = "0.5";

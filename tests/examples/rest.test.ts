@@ -6,7 +6,8 @@ import { setImmediate } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { Splinter, type Store } from "splinter-bus";
 import { PATIENCE_MS, soon, TempDir, turn } from "../../ts/tests/suite.ts";
-import { deno, Program } from "./program.ts";
+import { Program } from "../program.ts";
+import { deno } from "./program.ts";
 
 let directory: TempDir;
 let store: Store;

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { Splinter, type Store } from "splinter-bus";
 import { PATIENCE_MS, TempDir, turn, until } from "../../ts/tests/suite.ts";
-import { bun, deno, Program } from "./program.ts";
+import { Program } from "../program.ts";
+import { bun, deno } from "./program.ts";
 
 const LOSS_PERCENT = 30;
 

@@ -1,11 +1,11 @@
 /** Projects of somebody who uses the packages, made from what scripts/pack has packed. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PATIENCE_MS, TempDir } from "../../ts/tests/suite.ts";
+import { TempDir } from "../../ts/tests/suite.ts";
+import { Program } from "../program.ts";
 
 export const root: string = fileURLToPath(new URL("../../", import.meta.url));
 export const packages: string = join(root, "rust/target/packages");
@@ -90,7 +90,7 @@ export class Project extends TempDir {
 
   /** Starts a program, which ends with its block at the latest. */
   start(program: string, args: string[]): Program {
-    return new Program(program, args, this.path, this.#environment);
+    return new Program([program, ...args], this.path, this.#environment);
   }
 
   /** Runs a program that must end with a status, and returns what it printed. */
@@ -99,30 +99,6 @@ export class Project extends TempDir {
     const ended = await running.ended;
     assert.equal(ended, status, `${program} ${args.join(" ")} ended with ${ended}:\n${running.output}`);
     return running.output;
-  }
-}
-
-/** A program that runs. */
-export class Program implements AsyncDisposable {
-  /** What it has printed so far, errors too. */
-  output = "";
-  /** Its status, when it has ended; `null` if it was killed. */
-  readonly ended: Promise<number | null>;
-  readonly #kill: () => void;
-
-  constructor(program: string, args: string[], cwd: string, env: Record<string, string | undefined>) {
-    const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: 4 * PATIENCE_MS });
-    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => this.output += text);
-    this.#kill = () => child.kill("SIGKILL");
-    this.ended = new Promise((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", resolve);
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#kill();
-    await this.ended;
   }
 }
 

@@ -5,7 +5,8 @@ import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Splinter } from "../../ts/bun/mod.ts";
 import { until } from "../../ts/tests/suite.ts";
-import { packages, platform, type Program, Project, root, serveNpm } from "./project.ts";
+import { packages, platform, Project, root, serveNpm } from "./project.ts";
+import type { Program } from "../program.ts";
 
 /** What installers, compilers and programs take on a machine that is busy. */
 const PATIENCE = { timeout: 240_000 };
